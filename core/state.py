@@ -1,0 +1,116 @@
+"""What every face of the engine sees: one frozen snapshot, replaced and never mutated.
+
+Views compare what they showed with what they get. Nothing here does I/O or knows how it is shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..matrix.model import Diagnosis, Fix
+from .bundle import Bundle
+from .loop import LoopOutcome, Stage
+from .pipelines import PipelineEvent, Update
+from .runs import Run, RunState, TaskOutput, TaskRun
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who acts where. `source` says what decided host and profile; `problem` is why nothing may be changed."""
+
+    host: str = ""
+    profile: str = ""
+    user: str = ""
+    target: str = ""
+    mode: str = ""  # development | production | ""
+    source: str = ""
+    problem: str = ""
+    candidates: tuple[str, ...] = ()  # profiles that fit, where none may be chosen silently
+
+    @property
+    def resolved(self) -> bool:
+        return bool(self.host and self.user) and not self.problem
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """One past or present run of a resource for the history strip. Times in epoch ms; pipelines: id is the update."""
+
+    id: str
+    state: RunState
+    start_ms: int = 0
+    end_ms: int = 0
+    page_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceStatus:
+    """What is known of one resource at the workspace: last run first in `history`; `progress` like (3, 7)."""
+
+    ref: str
+    history: tuple[RunSummary, ...] = ()
+    progress: tuple[int, int] | None = None
+    progress_unit: str = ""  # tasks | flows
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """Why what is shown is old: `since` is epoch ms of the last good answer, `reason` one sentence."""
+
+    since_ms: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CliLine:
+    """One line of CLI output, cleaned. `stream` is cmd (the command itself), out or err."""
+
+    stream: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoopView:
+    """The loop for the strip and the footer. `iteration` is 0 before the first round; `marks` by stage: done|active|failed."""
+
+    stage: Stage = Stage.IDLE
+    iteration: int = 0
+    max_iterations: int = 3
+    marks: tuple[tuple[Stage, str], ...] = ()
+    hold: str = ""  # why nothing happens right now, in one sentence
+    outcome: LoopOutcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything on screen. `focus` is a resource ref; `run`/`update` belong to it."""
+
+    bundle: Bundle | None = None
+    bundle_note: str = ""  # e.g. "databricks.yml:14: ... (showing the last good version)"
+    identity: Identity = Identity()
+    cli_version: str = ""
+    cli_problem: str = ""
+    read_only: bool = False
+    auto: bool = False
+    watching: bool = True
+    statuses: dict[str, ResourceStatus] = field(default_factory=dict)
+    focus: str = ""
+    run: Run | None = None
+    child_runs: dict[str, Run] = field(default_factory=dict)  # task run id -> nested run
+    iterations: dict[str, tuple[TaskRun, ...]] = field(default_factory=dict)  # for_each task run id -> iterations loaded
+    outputs: dict[str, TaskOutput] = field(default_factory=dict)  # task run id -> output
+    update: Update | None = None
+    events: tuple[PipelineEvent, ...] = ()  # of the focused update, oldest first
+    diagnoses: tuple[Diagnosis, ...] = ()
+    fixes: tuple[Fix, ...] = ()
+    loop: LoopView = LoopView()
+    cli_lines: tuple[CliLine, ...] = ()
+    busy: str = ""  # the command that runs now, e.g. "bundle deploy"
+    pending_files: tuple[str, ...] = ()  # edited since the last deploy
+    next_poll_at: float | None = None  # monotonic seconds
+    stale: Stale | None = None
+    signed_out: bool = False
+    journal_note: str = ""
+    report_markdown: str = ""
+    resumable: str = ""  # what a previous process left in flight, in one sentence

@@ -1,0 +1,1 @@
+"""The app: screens, keys, palette, wiring; and the command line."""
