@@ -34,7 +34,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """State of a run or task run. `life` and `result` are the raw words; `outcome` is ours; `message` is cleaned text."""
+    """State of a run or task run. `life` and `result` are the raw words; `outcome` is ours; `message` is cleaned."""
 
     outcome: Outcome
     life: str = ""

@@ -72,7 +72,7 @@ class CliLine:
 
 @dataclass(frozen=True, slots=True)
 class LoopView:
-    """The loop for the strip and the footer. `iteration` is 0 before the first round; `marks` by stage: done|active|failed."""
+    """The loop for the strip and the footer. `iteration` 0 is before the first round; marks: done|active|failed."""
 
     stage: Stage = Stage.IDLE
     iteration: int = 0
@@ -98,7 +98,9 @@ class State:
     focus: str = ""
     run: Run | None = None
     child_runs: dict[str, Run] = field(default_factory=dict)  # task run id -> nested run
-    iterations: dict[str, tuple[TaskRun, ...]] = field(default_factory=dict)  # for_each task run id -> iterations loaded
+    iterations: dict[str, tuple[TaskRun, ...]] = field(
+        default_factory=dict
+    )  # for_each task run id -> iterations loaded
     outputs: dict[str, TaskOutput] = field(default_factory=dict)  # task run id -> output
     update: Update | None = None
     events: tuple[PipelineEvent, ...] = ()  # of the focused update, oldest first

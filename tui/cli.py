@@ -1,0 +1,158 @@
+"""The command line: parses, then hands over to one module per command, imported only when it is asked for.
+
+Never does the work itself and never imports Textual or the SDK: `--help` and `--version` answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_IDENTITY, EXIT_BLOCKED, EXIT_INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+EXAMPLES = """\
+examples:
+  dbops-tui                         the console on the bundle here
+  dbops-tui demo                    the whole loop in a simulated workspace
+  dbops-tui heal nightly -t dev     deploy, run, mend and verify without a screen
+  dbops-tui diagnose error.txt      what failed and why
+
+exit status: 0 as asked, 1 failed or escalated, 2 usage, 3 identity or sign-in unresolved,
+4 deploy blocked, 130 interrupted
+"""
+
+# name -> (module, one line of help); the parser of each command is filled by `_arguments_of`.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "console": ("cmd_console", "the console on the bundle at or above PATH (the default)"),
+    "demo": ("cmd_demo", "the loop on a sample bundle in a simulated workspace"),
+    "sandbox": ("cmd_sandbox", "the simulated workspace alone"),
+    "resources": ("cmd_resources", "what the bundle declares"),
+    "watch": ("cmd_watch", "follow the latest run or update to its end"),
+    "heal": ("cmd_heal", "the loop without a screen"),
+    "diagnose": ("cmd_diagnose", "what failed and why"),
+    "matrix": ("cmd_matrix", "the rows of known errors"),
+    "doctor": ("cmd_doctor", "check the CLI, the sign-in, the workspace and this terminal"),
+    "history": ("cmd_history", "what the journal holds"),
+    "report": ("cmd_report", "an escalation report as Markdown"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = build_parser()
+    if not words or (words[0] not in COMMANDS and words[0] not in ("-h", "--help", "--version")):
+        words.insert(0, "console")
+    arguments = parser.parse_args(words)
+    if arguments.version:
+        print(version_text())
+        return EXIT_OK
+    module = importlib.import_module(f".{COMMANDS[arguments.command][0]}", __package__)
+    try:
+        return int(module.main(arguments))
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away: no traceback, and nothing more to flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + getattr(signal, "SIGPIPE", 13)
+
+
+def version_text() -> str:
+    """Our version with those of the packages whose versions matter, read without importing them."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    parts = []
+    for name in ("textual", "databricks-sdk"):
+        try:
+            parts.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            parts.append(f"{name} missing")
+    python = ".".join(str(part) for part in sys.version_info[:3])
+    return f"dbops-tui {__version__} ({', '.join(parts)}, Python {python})"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line, for `main`, for the docs and for tests."""
+    parser = argparse.ArgumentParser(
+        prog="dbops-tui",
+        description="Deploy a Databricks bundle, watch it run, see why it failed, mend it, and verify.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, (_, summary) in COMMANDS.items():
+        _arguments_of(name, commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + "."))
+    return parser
+
+
+def _arguments_of(name: str, parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    parser.set_defaults(version=False)
+    if name in ("console", "resources"):
+        add("path", nargs="?", default=".", metavar="PATH", help="a folder in or below the bundle (default: here)")
+    if name in ("heal", "watch"):
+        add("--path", default=".", metavar="PATH", help="a folder in or below the bundle (default: here)")
+    if name in ("console", "resources", "watch", "heal", "doctor", "diagnose", "history", "report"):
+        add("-t", "--target", default=None, help="the bundle's target (default: the one marked so)")
+    if name in ("console", "resources", "watch", "heal", "doctor", "diagnose"):
+        add("-p", "--profile", default=None, help="a profile of ~/.databrickscfg")
+    if name in ("console", "demo"):
+        add("--plain", action="store_true", help="no screen: one sentence for each change (also with TERM=dumb)")
+    if name == "console":
+        add("--read-only", action="store_true", help="nothing can be changed, by no way")
+        add("--auto", action="store_true", help="redeploy by itself when the source is edited")
+        add("--no-watch", action="store_true", help="do not watch the source files")
+        add("--version", action="store_true", help=argparse.SUPPRESS)
+    if name in ("doctor", "history", "report", "diagnose"):
+        add("--path", default=".", metavar="PATH", help="a folder in or below the bundle (default: here)")
+    if name in ("demo", "sandbox"):
+        add("--time-scale", type=float, default=None, metavar="X", help="how much faster simulated time passes")
+        add("--scenario", default="retail", metavar="NAME", help="which sample and which defects (default: retail)")
+    if name == "demo":
+        add("--headless", action="store_true", help="play the whole loop without a terminal")
+        add("--auto", action="store_true", help="start the loop and redeploy on each edit by itself")
+        add("--into", default=None, metavar="DIR", help="where to put the sample bundle (default: a new folder)")
+    if name == "sandbox":
+        add("--port", type=int, default=0, metavar="N", help="the port on 127.0.0.1 (default: a free one)")
+    if name == "heal":
+        add("keys", nargs="+", metavar="KEY", help="resource keys: a job or a pipeline")
+        add("--max-iterations", type=_rounds, default=3, metavar="N", help="rounds at most, 1 to 3 (default: 3)")
+        add("--fixer", default=None, metavar="CMD", help="a program that edits the bundle; reads the failure on stdin")
+        add("--apply", choices=("safe", "none"), default="none", help="apply exact, harmless patches (default: none)")
+        add("--wait-edit", type=float, default=0.0, metavar="SECONDS", help="wait so long for a person's edit")
+        add("--confirm", default="", metavar="TARGET", help="the target's name, to act on a production target")
+        add("--plain", action="store_true", help="one sentence for each change")
+    if name == "watch":
+        add("key", metavar="KEY", help="a job or a pipeline")
+        add("--run-id", default=None, metavar="N", help="this run (or update) and not the latest")
+    if name == "diagnose":
+        add("file", nargs="?", default=None, metavar="FILE", help="a text with the failure; - reads stdin")
+        add("--run-id", default=None, metavar="N", help="a job run at the workspace")
+        add("--pipeline-id", default=None, metavar="P", help="a pipeline at the workspace")
+        add("--update-id", default=None, metavar="U", help="one of its updates (default: the latest)")
+    if name == "matrix":
+        add("action", choices=("list", "show", "check", "learn"), help="what to do with the rows")
+        add("row", nargs="?", default=None, metavar="ROW", help="a row's id (show)")
+    if name == "report":
+        add("id", nargs="?", default=None, metavar="ID", help="which loop (default: the latest that escalated)")
+    if name not in ("console", "demo", "sandbox"):
+        add("--json", action="store_true", help="JSON Lines on stdout")
+
+
+def _rounds(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 3:
+        raise argparse.ArgumentTypeError("from 1 to 3")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())
