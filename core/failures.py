@@ -1,0 +1,181 @@
+"""From what failed to why: collects the failures of a deploy, a run or an update, diagnoses, locates and proposes.
+
+Pure but for reading the bundle's sources; never talks to the network. One place for the console, heal and diagnose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from ..matrix.diagnose import diagnose
+from ..matrix.model import Diagnosis, ExceptionInfo, Failure
+from .bundle import Bundle
+from .pipelines import PipelineEvent, Update
+from .proposals import Context, propose, wrong_name
+from .runs import Outcome, Run, TaskOutput, TaskRun
+from .sources import Clue, locate
+
+LOG_TAIL = 20_000
+NO_CLUE = Clue()
+
+# These are not causes: somebody else's failure explains them.
+_FOLLOWERS = frozenset({Outcome.UPSTREAM_FAILED, Outcome.UPSTREAM_CANCELED, Outcome.SKIPPED, Outcome.EXCLUDED})
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One failure with where it happened: `run_id` is the run or update it belongs to, `clue` helps to locate it."""
+
+    failure: Failure
+    ref: str
+    run_id: str = ""
+    task_key: str = ""
+    task_run_id: str = ""
+    url: str = ""
+    clue: Clue = NO_CLUE
+
+    @property
+    def message(self) -> str:
+        """The first telling line, for lists and reports."""
+        return next((line.strip() for line in self.failure.text.splitlines() if line.strip()), "no message")
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A failure with its diagnoses, root cause first."""
+
+    found: Found
+    diagnoses: tuple[Diagnosis, ...]
+
+
+def latest_tasks(run: Run) -> tuple[TaskRun, ...]:
+    """One task run per key: the newest attempt, in the order in which the keys first stand in the reply."""
+    newest: dict[str, TaskRun] = {}
+    for task in run.tasks:
+        held = newest.get(task.task_key)
+        if held is None or (task.start_ms, task.attempt) >= (held.start_ms, held.attempt):
+            newest[task.task_key] = task
+    return tuple(newest.values())
+
+
+def failed_tasks(run: Run) -> tuple[TaskRun, ...]:
+    """The tasks that failed by themselves, newest attempt each; those that only followed are left out."""
+    return tuple(t for t in latest_tasks(run) if t.state.failed and t.state.outcome not in _FOLLOWERS)
+
+
+def of_deploy(stderr: str, ref: str = "bundle") -> list[Found]:
+    """The failure of a `bundle validate` or `bundle deploy`: one text, which the matrix takes apart."""
+    return [Found(Failure(text=stderr, source_kind="cli_stderr", resource_key=ref), ref)]
+
+
+def of_run(
+    run: Run, ref: str, outputs: Mapping[str, TaskOutput], child_runs: Mapping[str, Run] = {}, depth: int = 0
+) -> list[Found]:
+    """Every task of a run that failed by itself, nested runs opened; the run's own message where no task has one."""
+    found: list[Found] = []
+    for task in failed_tasks(run):
+        child = child_runs.get(task.run_id)
+        if child is not None and depth < 8:
+            inner = of_run(child, ref, outputs, child_runs, depth + 1)
+            if inner:
+                found += inner
+                continue
+        found.append(_of_task(run, task, ref, outputs.get(task.run_id)))
+    if not found and run.state.failed:
+        failure = Failure(
+            text=run.state.message or run.state.outcome.value,
+            source_kind="job_task",
+            termination_code=run.state.code,
+            termination_type=run.state.type,
+            result_state=run.state.result,
+            resource_key=ref,
+        )
+        found.append(Found(failure, ref, run.run_id, url=run.page_url))
+    return found
+
+
+def _of_task(run: Run, task: TaskRun, ref: str, output: TaskOutput | None) -> Found:
+    parts = [output.error, output.error_trace] if output else []
+    if not any(parts):
+        parts.append(task.state.message)
+        if output:
+            parts += [output.logs[-LOG_TAIL:], output.result]
+    text = "\n".join(part for part in parts if part) or task.state.outcome.value
+    failure = Failure(
+        text=text,
+        source_kind="job_task",
+        termination_code=task.state.code,
+        termination_type=task.state.type,
+        result_state=task.state.result,
+        resource_key=ref,
+        task_key=task.task_key,
+    )
+    clue = Clue(source_path=task.source_path)
+    return Found(failure, ref, run.run_id, task.task_key, task.run_id, task.page_url or run.page_url, clue)
+
+
+def of_update(update: Update, ref: str, events: Iterable[PipelineEvent], url: str = "") -> list[Found]:
+    """The ERROR events of a failed update that carry an exception, else its last word; each flow once, newest first."""
+    errors = [e for e in events if e.level == "ERROR" and e.update_id in ("", update.update_id)]
+    telling = [e for e in errors if e.exceptions] or errors
+    found: dict[str, Found] = {}
+    for event in reversed(telling):
+        key = event.flow or event.dataset or event.event_type
+        if key in found:
+            continue
+        chain = tuple(ExceptionInfo(x.class_name, x.message, x.error_class, x.sql_state) for x in event.exceptions)
+        lines = [event.message, *(f"{x.class_name}: {x.message}" for x in event.exceptions)]
+        failure = Failure(
+            text="\n".join(line for line in lines if line),
+            source_kind="pipeline_event",
+            exceptions=chain,
+            resource_key=ref,
+            task_key=event.flow,
+        )
+        clue = Clue(event_file=event.source_file, event_line=event.source_line)
+        found[key] = Found(failure, ref, update.update_id, event.flow, url=url, clue=clue)
+    flows = [item for key, item in found.items() if key != "update_progress"]
+    if flows or found:
+        return flows or list(found.values())
+    text = update.message or f"update {update.state.lower()} without an ERROR event"
+    return [Found(Failure(text=text, source_kind="pipeline_event", resource_key=ref), ref, update.update_id, url=url)]
+
+
+def explain(found: Iterable[Found], bundle: Bundle | None, *, known_fields: tuple[str, ...] = ()) -> list[Explained]:
+    """Diagnose each failure, find its place in the bundle, propose patches. Without a bundle: the diagnosis alone."""
+    explained = []
+    for item in found:
+        diagnoses = diagnose(item.failure)
+        if bundle is not None:
+            diagnoses = tuple(_at_home(d, item, bundle, known_fields, first=n == 0) for n, d in enumerate(diagnoses))
+        explained.append(Explained(item, diagnoses))
+    return explained
+
+
+def _at_home(diagnosis: Diagnosis, item: Found, bundle: Bundle, fields: tuple[str, ...], *, first: bool) -> Diagnosis:
+    if item.task_key:
+        diagnosis = replace(diagnosis, task_keys=(item.task_key,))
+    if not first:
+        # Lesser candidates are shown as words: only the root cause is located and mended.
+        return diagnosis
+    resource = bundle.resource(item.ref)
+    names = tuple(name for name in (wrong_name(diagnosis),) if name)
+    location = locate(item.failure.text, bundle, replace(item.clue, names=names))
+    diagnosis = replace(diagnosis, location=location or diagnosis.location)
+    return propose(diagnosis, Context(bundle, resource, item.task_key, fields))
+
+
+def root_causes(explained: Iterable[Explained]) -> tuple[Diagnosis, ...]:
+    """One diagnosis per cause and place over several failures, those that explain most tasks first."""
+    merged: dict[tuple[object, ...], Diagnosis] = {}
+    for item in explained:
+        for diagnosis in item.diagnoses[:1]:
+            entity = tuple(sorted(diagnosis.entities.items())) if diagnosis.location is None else diagnosis.location
+            key = (diagnosis.cause, entity)
+            held = merged.get(key)
+            if held is None:
+                merged[key] = diagnosis
+            else:
+                merged[key] = replace(held, task_keys=tuple(dict.fromkeys((*held.task_keys, *diagnosis.task_keys))))
+    return tuple(sorted(merged.values(), key=lambda d: (d.cause == "unknown", -len(d.task_keys), -d.confidence)))
