@@ -14,6 +14,7 @@ A row file is `matrix/rows/<category>.yaml`, a YAML list of rows:
         error_codes: [RESOURCE_DOES_NOT_EXIST]   # API error_code; weak unless `strength` says otherwise
         error_classes: [UNRESOLVED_COLUMN] # Spark/Delta class, or CLASS.SUBCLASS
         exceptions: [ModuleNotFoundError]  # exception class, matched from the last dot
+        sqlstates: [42703]                 # five characters; as weak as general prose
         patterns:
           - literal: cannot be resolved    # or `literals: [a, b]` (one of them); derived from the regex where absent
             regex: "with name <<name:column>> cannot be resolved"   # named groups are entities
@@ -76,13 +77,14 @@ _ROW_KEYS = frozenset(
     "id cause category title explanation match strength supersedes cascade benign warning retryable destructive "
     "entities fixes check_sql docs examples counterexamples".split()
 )
-_MATCH_KEYS = frozenset("codes error_codes error_classes exceptions patterns all none source_kinds".split())
+_MATCH_KEYS = frozenset("codes error_codes error_classes exceptions sqlstates patterns all none source_kinds".split())
 _PATTERN_KEYS = frozenset("literal literals regex strength all none".split())
 _FIX_KEYS = frozenset("kind title command risk wait_seconds".split())
 _EXAMPLE_KEYS = frozenset(("text", "entities", "structured"))
 _ID = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)+")
 _LABEL = re.compile(r"[a-z][a-z0-9_]*")
-_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)?")
+_SQLSTATE = re.compile(r"[0-9A-Z]{5}")
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)?\*?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ class Match:
     error_codes: tuple[str, ...] = ()
     error_classes: tuple[str, ...] = ()
     exceptions: tuple[str, ...] = ()
+    sqlstates: tuple[str, ...] = ()
     patterns: tuple[Pattern, ...] = ()
     all: tuple[str, ...] = ()
     none: tuple[str, ...] = ()
@@ -299,12 +302,24 @@ class _Reader:
             error_codes=self._strings(items, "error_codes"),
             error_classes=self._strings(items, "error_classes"),
             exceptions=self._strings(items, "exceptions"),
+            sqlstates=self._strings(items, "sqlstates"),
             patterns=tuple(self._patterns(items.get("patterns"))),
             all=self._strings(items, "all"),
             none=self._strings(items, "none"),
             source_kinds=kinds,
         )
-        if not (match.codes or match.error_codes or match.error_classes or match.exceptions or match.patterns):
+        for state in match.sqlstates:
+            if not _SQLSTATE.fullmatch(state):
+                self._complain(items["sqlstates"], f"{state!r} is not a SQLSTATE of five characters")
+        signals = (
+            match.codes,
+            match.error_codes,
+            match.error_classes,
+            match.exceptions,
+            match.sqlstates,
+            match.patterns,
+        )
+        if not any(signals):
             self._complain(node, "`match` names no signal")
         return match
 
@@ -331,6 +346,8 @@ class _Reader:
             for literal in literals:
                 if len(literal.strip()) < 4:
                     self._complain(item, f"literal {literal!r} is shorter than 4 characters")
+                if not literal.isascii():
+                    self._complain(item, f"literal {literal!r} is not ASCII")
             yield Pattern(
                 literals=literals,
                 regex=regex,

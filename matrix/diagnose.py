@@ -1,0 +1,346 @@
+"""From a failure to its causes: signals are ranked, the root stands before its wrappers, evidence and entities are quoted.
+
+Never guesses: a text without a failure has no diagnosis, and a failure that no row knows is `unknown` with its best line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from . import facts
+from .excerpt import passage_of
+from .matcher import STRENGTH_RANK, Hit, Matrix, Signal, load_matrix
+from .model import Diagnosis, Evidence, Failure, Fix, Location
+from .schema import Row
+from .text import LOW_LEVELS, Passage
+
+UNKNOWN: Final = "unknown"
+_FIELD_RANK: Final = 6
+_LEARNED_RANK: Final = 100
+_FAILED_STATES: Final = frozenset(("FAILED", "TIMEDOUT", "INTERNAL_ERROR", "UPSTREAM_FAILED", "ERROR"))
+_NO_FAILURE_CODES: Final = frozenset(("", "SUCCESS", "RUN_EXECUTION_SUCCESS"))
+_PLACEHOLDER: Final = re.compile(r"\{([a-z_][a-z_0-9]*)\}")
+_SENTENCE: Final = re.compile(r"(?<=[.!?])\s+")
+_NUMBERED: Final = re.compile(r"_\d$")
+_RELATIVE_FILE: Final = re.compile(
+    r"(?!\[|<|[A-Za-z]:|/)[\w.\-/ ]{1,300}\.(?:ya?ml|py|sql|ipynb|json|r|scala)", re.IGNORECASE
+)
+
+
+@dataclass(slots=True)
+class _Candidate:
+    """A row with its best hit and everything its other hits add."""
+
+    row: Row
+    rank: int
+    start: int
+    end: int
+    groups: dict[str, str]
+    located: bool
+
+
+def diagnose(failure: Failure, *, limit: int = 5, matrix: Matrix | None = None) -> tuple[Diagnosis, ...]:
+    """Why it failed, root cause first, at most `limit` causes; () where the text shows no failure.
+
+    Structured facts outrank prose, a row outranks what it supersedes, a cascade comes last. A failure that no row
+    knows gives one diagnosis with cause "unknown" and its best evidence line. Takes texts of any size.
+    """
+    matrix = matrix or load_matrix()
+    passage = passage_of(failure, matrix)
+    candidates = _candidates(failure, passage, matrix)
+    ordered = _order(candidates)
+    diagnoses: list[Diagnosis] = []
+    seen: set[str] = set()
+    for position, candidate in enumerate(ordered):
+        if candidate.row.cause not in seen and len(diagnoses) < limit:
+            seen.add(candidate.row.cause)
+            ceiling = diagnoses[-1].confidence if diagnoses else 1.0
+            diagnoses.append(_diagnosis(candidate, passage, failure, ceiling, ordered[position + 1 :]))
+    if not ordered or ordered[0].row.cascade:
+        spans = tuple((each.start, each.end) for each in ordered if each.located)
+        unknown = _unknown(failure, passage, spans, bool(ordered))
+        if unknown is not None:
+            return (unknown, *diagnoses)[:limit]
+    return tuple(diagnoses)
+
+
+def _candidates(failure: Failure, passage: Passage, matrix: Matrix) -> list[_Candidate]:
+    hits = [hit for hit in matrix.hits(passage) if _allowed(hit.signal.row, failure, passage)]
+    benign = [
+        (passage.line_bounds(hit.start)[0], passage.line_bounds(max(hit.start, hit.end - 1))[1])
+        for hit in hits
+        if hit.signal.row.benign
+    ]
+    by_row: dict[str, _Candidate] = {}
+    quiet: dict[str, _Candidate] = {}
+    for hit in hits:
+        row = hit.signal.row
+        if row.benign or any(low <= hit.start < high for low, high in benign):
+            continue
+        level = passage.level_at(hit.start)
+        heard = level not in LOW_LEVELS or (row.warning and level == "warning") or row.learned
+        _merge(by_row if heard else quiet, hit, _rank(hit.signal, passage, hit.start))
+    for signal in matrix.structured(failure):
+        if _allowed(signal.row, failure, passage) and not signal.row.benign:
+            _merge_structured(by_row, signal, passage)
+    if not by_row and _known_to_fail(failure):
+        # Nothing at error level, yet the run failed: what was only warned of is the best there is.
+        by_row = {key: found for key, found in quiet.items() if found.rank >= STRENGTH_RANK["specific"]}
+    found = list(by_row.values())
+    strong = [each for each in found if each.rank % _LEARNED_RANK > STRENGTH_RANK["hint"] + 4 and not each.row.cascade]
+    if strong:
+        found = [each for each in found if each in strong or each.row.cascade or each.row.learned]
+    return found
+
+
+def _rank(signal: Signal, passage: Passage, start: int) -> int:
+    rank = signal.rank + (_LEARNED_RANK if signal.row.learned else 0)
+    before = passage.flat.count("Caused by:", max(0, start - 20_000), start)
+    return rank + min(before, 3)
+
+
+def _merge(by_row: dict[str, _Candidate], hit: Hit, rank: int) -> None:
+    row = hit.signal.row
+    known = by_row.get(row.id)
+    groups = _groups(hit.groups)
+    if known is None:
+        by_row[row.id] = _Candidate(row, rank, hit.start, hit.end, groups, True)
+        return
+    better = rank > known.rank or (rank == known.rank and (len(groups), -hit.start) > (len(known.groups), -known.start))
+    if better:
+        known.groups = {**known.groups, **groups}
+        known.start, known.end = hit.start, hit.end
+    else:
+        known.groups = {**groups, **known.groups}
+    known.rank = max(known.rank, rank)
+
+
+def _merge_structured(by_row: dict[str, _Candidate], signal: Signal, passage: Passage) -> None:
+    rank = signal.rank + _FIELD_RANK + (_LEARNED_RANK if signal.row.learned else 0)
+    known = by_row.get(signal.row.id)
+    if known is not None:
+        known.rank = max(known.rank, rank)
+        return
+    sign = facts.best_sign(passage)
+    start, end = (sign.start, sign.end) if sign else (0, min(200, len(passage.flat)))
+    by_row[signal.row.id] = _Candidate(signal.row, rank, start, end, {}, sign is not None)
+
+
+def _groups(groups: Iterable[tuple[str, str]]) -> dict[str, str]:
+    tidy: dict[str, str] = {}
+    for name, value in sorted(groups):
+        value = value.replace("`", "").strip().strip("\"'").strip()
+        if value:
+            tidy.setdefault(_NUMBERED.sub("", name), value)
+    return tidy
+
+
+def _allowed(row: Row, failure: Failure, passage: Passage) -> bool:
+    match = row.match
+    if match.source_kinds and failure.source_kind and failure.source_kind not in match.source_kinds:
+        return False
+    if any(literal.lower().encode("ascii", "replace") not in passage.folded for literal in match.all):
+        return False
+    return not any(literal.lower().encode("ascii", "replace") in passage.folded for literal in match.none)
+
+
+def _order(candidates: list[_Candidate]) -> list[_Candidate]:
+    behind: set[str] = set()
+    for above in candidates:
+        for below in candidates:
+            if (
+                below.row is not above.row
+                and _supersedes(above.row, below.row)
+                and not _supersedes(below.row, above.row)
+            ):
+                behind.add(below.row.id)
+    return sorted(
+        candidates,
+        key=lambda each: (
+            not each.row.learned,
+            each.row.cascade,
+            each.row.id in behind,
+            -each.rank,
+            each.start,
+            each.row.id,
+        ),
+    )
+
+
+def _supersedes(above: Row, below: Row) -> bool:
+    return below.id in above.supersedes or (below.cause in above.supersedes and below.cause != above.cause)
+
+
+def _known_to_fail(failure: Failure) -> bool:
+    return (
+        failure.termination_code not in _NO_FAILURE_CODES
+        or bool(failure.error_code)
+        or bool(failure.exceptions)
+        or failure.result_state in _FAILED_STATES
+        or (failure.http_status or 0) >= 400
+    )
+
+
+def _diagnosis(
+    candidate: _Candidate, passage: Passage, failure: Failure, ceiling: float, others: list[_Candidate]
+) -> Diagnosis:
+    row = candidate.row
+    found = dict(candidate.groups)
+    for other in others:
+        if other.row.cause == row.cause:
+            for name, value in other.groups.items():
+                found.setdefault(name, value)
+    for name, value in _all_facts(failure, passage, candidate.start, candidate.end).items():
+        found.setdefault(name, value)
+    for name, template in row.entities.items():
+        value = _fill(template, found)
+        if value:
+            found.setdefault(name, value)
+    return Diagnosis(
+        cause=row.cause,
+        row=row.id,
+        category=row.category,
+        confidence=min(ceiling, _confidence(candidate.rank)),
+        title=_title(row.title, found),
+        explanation=_sentences(row.explanation, found),
+        evidence=passage.evidence(candidate.start, candidate.end),
+        entities=found,
+        location=_location(found),
+        retryable=row.retryable,
+        destructive=row.destructive,
+        fixes=tuple(_fixes(row, found)),
+        check_sql=_fill(row.check_sql, found) if row.check_sql else None,
+        docs_url=row.docs,
+        task_keys=(failure.task_key,) if failure.task_key else (),
+    )
+
+
+def _unknown(
+    failure: Failure, passage: Passage, spans: tuple[tuple[int, int], ...], behind_cascade: bool
+) -> Diagnosis | None:
+    sign = facts.best_sign(passage, spans)
+    if behind_cascade and (sign is None or sign.weight < 50 or _wraps(passage, sign, spans)):
+        return None
+    if sign is None and not _known_to_fail(failure):
+        return None
+    evidence: tuple[Evidence, ...] = ()
+    start = end = 0
+    if sign is not None:
+        start, end = sign.start, sign.end
+        evidence = passage.evidence(start, end)
+    elif passage.lines:
+        last = next((line for line in reversed(passage.lines) if line.text.strip()), passage.lines[-1])
+        start, end = last.start, last.start + len(last.text)
+        evidence = passage.evidence(start, min(end, len(passage.flat)))
+    found = _all_facts(failure, passage, start, end)
+    name = found.get("error_class") or found.get("exception") or failure.error_code or failure.termination_code
+    return Diagnosis(
+        cause=UNKNOWN,
+        row=UNKNOWN,
+        category=UNKNOWN,
+        confidence=0.2 if sign else 0.1,
+        title=f"Unknown failure: {name}" if name else "Unknown failure",
+        explanation=_unknown_words(found),
+        evidence=evidence,
+        entities=found,
+        location=_location(found),
+        fixes=tuple(_suggested(found)),
+        task_keys=(failure.task_key,) if failure.task_key else (),
+    )
+
+
+def _wraps(passage: Passage, sign: facts.Sign, spans: tuple[tuple[int, int], ...]) -> bool:
+    """Whether the sign only repeats what a cascade's lines say, so that it is no cause of its own."""
+    low, high = passage.line_bounds(sign.start)
+    return any(start < high and end > low for start, end in spans)
+
+
+def _unknown_words(found: dict[str, str]) -> str:
+    words = ["No row of the matrix knows this failure."]
+    if "error_class" in found:
+        words.append(f"Spark calls it {found['error_class']}.")
+    if "suggestion" in found:
+        words.append(f"It suggests {found['suggestion']}.")
+    return " ".join(words)
+
+
+def _suggested(found: dict[str, str]) -> Iterator[Fix]:
+    if "suggestion" in found:
+        yield Fix(kind="edit", title=f"Use what the message suggests: {found['suggestion']}", confidence=0.4)
+
+
+def _all_facts(failure: Failure, passage: Passage, start: int, end: int) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for link in failure.exceptions:
+        if link.error_class:
+            given["error_class"] = link.error_class
+        if link.sql_state:
+            given["sqlstate"] = link.sql_state
+        if link.class_name:
+            given["exception"] = link.class_name
+    for name, value in (
+        ("error_code", failure.error_code),
+        ("code", failure.termination_code),
+        ("type", failure.termination_type),
+        ("task", failure.task_key),
+        ("resource", failure.resource_key),
+        ("status", str(failure.http_status) if failure.http_status else ""),
+    ):
+        if value:
+            given[name] = value
+    return {**facts.entities(passage, start, end), **given}
+
+
+def _location(found: dict[str, str]) -> Location | None:
+    file = found.get("file", "")
+    if not _RELATIVE_FILE.fullmatch(file):
+        return None
+    line, column = found.get("line", ""), found.get("column", "")
+    return Location(file, int(line) if line.isdigit() else None, int(column) if column.isdigit() else None)
+
+
+def _fixes(row: Row, found: dict[str, str]) -> Iterator[Fix]:
+    for template in row.fixes:
+        command = _fill(template.command, found) if template.command else ""
+        title = _open(template.title, found)
+        if template.command and not command:
+            # A command with a gap must not be runnable: it is shown as words.
+            title = f"{title}: {_open(template.command, found)}"
+        yield Fix(
+            kind=template.kind,
+            title=title,
+            command=command or None,
+            risk=_sentences(template.risk, found) if template.risk else None,
+            wait_seconds=template.wait_seconds,
+        )
+
+
+def _confidence(rank: int) -> float:
+    return round(min(0.98, 0.3 + 0.7 * min(rank % _LEARNED_RANK if rank < 2 * _LEARNED_RANK else rank, 98) / 100), 2)
+
+
+def _fill(template: str, found: dict[str, str]) -> str:
+    """The template with its placeholders, or "" when one of them is not known."""
+    if any(name not in found for name in _PLACEHOLDER.findall(template)):
+        return ""
+    return _PLACEHOLDER.sub(lambda name: found[name[1]], template)
+
+
+def _open(template: str, found: dict[str, str]) -> str:
+    """The template with its placeholders, those not known as `<name>`."""
+    return _PLACEHOLDER.sub(lambda name: found.get(name[1], f"<{name[1]}>"), template)
+
+
+def _title(template: str, found: dict[str, str]) -> str:
+    words = _PLACEHOLDER.sub(lambda name: found.get(name[1], ""), template)
+    words = re.sub(r"\s*[\"'`(\[]\s*[\"'`)\]]", "", words)
+    return re.sub(r"\s+([.,:;])", r"\1", re.sub(r"\s{2,}", " ", words)).strip(" :,")
+
+
+def _sentences(template: str, found: dict[str, str]) -> str:
+    parts = _SENTENCE.split(template.strip())
+    filled = [words for part in parts if (words := _fill(part, found))]
+    return " ".join(filled) if filled else _title(template, found)

@@ -1,0 +1,283 @@
+"""What any failure text says about itself, without a row: error class, SQLSTATE, codes, exceptions, places, names.
+
+Never names a cause; it only finds the facts that a diagnosis quotes and the line that best shows a failure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from .text import LOW_LEVELS, Passage
+
+_CLASS: Final = r"[A-Z][A-Z0-9]{2,}(?:_[A-Z0-9]+)*(?:\.[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)?"
+_ERROR_CLASS: Final = re.compile(
+    rf"\[(?P<a>{_CLASS})\]|ErrorClass=(?P<b>{_CLASS})|error_?[cC]lass\"?'?\s?[:=]\s?[\"']?(?P<c>{_CLASS})"
+    rf"|(?<![\w.\[])(?P<d>[A-Z][A-Z0-9]+(?:_[A-Z0-9]+)+\.[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)(?=\]|:|\s)"
+)
+_NOT_A_CLASS: Final = frozenset(
+    "INFO WARN WARNING ERROR DEBUG TRACE FATAL CRITICAL CLI USERNAME NUMID UUID TIMESTAMP RUN RUN_URL DATABRICKS_URL "
+    "TEST_TMP_DIR UNIQUE_NAME DATABRICKS_TARGET REDACTED MY_RUN_ID FAILED SUCCESS PASS SKIP OK DONE START".split()
+)
+_EXCEPTION: Final = re.compile(
+    r"(?<![\w.$])(?P<exception>(?:[a-zA-Z_][\w$]{0,60}\.){0,12}[A-Z][\w$]{0,80}(?:Error|Exception|NotDefined|Fault))"
+    r"(?=:\s|\(|\s?$|:\s?$)"
+)
+_MENTIONED: Final = re.compile(r"(?:raise|except|import|catch|throws|isinstance\(e,)\s\(?$")
+
+# Facts with a name of their own, searched on the flat text; the first named group that is set is the value.
+_FACTS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
+    (name, re.compile(regex))
+    for name, regex in (
+        ("sqlstate", r"SQL ?-?STATE\)?\s?[:=]\s?\"?([0-9A-Z]{5})\b"),
+        ("sqlstate", r"(?:sqlState|SQL state)\"?\s?[:=]\s?\"?([0-9A-Z]{5})\b"),
+        ("error_code", r"error_?code[\"']?\s?[:=]\s?[\"']?([A-Z][A-Z_]{3,60})"),
+        ("error_code", r"Error Code:\s?([A-Z][A-Z_]{3,80})"),
+        ("error_code", r"\(\d{3} ([A-Z][A-Z_]{3,60})\)"),
+        (
+            "error_code",
+            r"\b(RESOURCE_DOES_NOT_EXIST|RESOURCE_ALREADY_EXISTS|INVALID_PARAMETER_VALUE|PERMISSION_DENIED)\b",
+        ),
+        (
+            "error_code",
+            r"\b(BAD_REQUEST|INTERNAL_ERROR|REQUEST_LIMIT_EXCEEDED|QUOTA_EXCEEDED|INVALID_STATE|NOT_FOUND)\b",
+        ),
+        ("code", r"\bcode[\"']?\s?[:=]\s?[\"']?([A-Z][A-Z_]{5,60})"),
+        ("code", r"\b([A-Z][A-Z_]{5,60})\((?:CLIENT_ERROR|SERVICE_FAULT|CLOUD_FAILURE|SUCCESS)\)"),
+        ("code", r"<Code>([A-Za-z]{3,60})</Code>"),
+        ("type", r"\btype[\"']?\s?[:=]\s?[\"']?(CLIENT_ERROR|CLOUD_FAILURE|SERVICE_FAULT|INTERNAL_ERROR)"),
+        ("type", r"\((CLIENT_ERROR|SERVICE_FAULT|CLOUD_FAILURE)\)"),
+        ("azure_error_code", r"azure_error_code:\s?([A-Za-z]{3,60})"),
+        ("status", r"(?i:status(?:_?code)?)[\"']?[:=]?\s?[\"']?([1-5]\d\d)\b"),
+        ("status", r"(?i:HTTP(?:/[\d.]{1,3})?(?: ERROR| Status:?| code)?)[\s:=]{1,2}([45]\d\d)\b"),
+        ("status", r"\b(?:Response Code:|Response from server|error|Error|failed with:)\s?\(?([45]\d\d)\b"),
+        ("status", r"\b([45]\d\d) (?:Client Error|Server Error|Bad Request|Unauthorized|Forbidden|Not Found|Conflict)"),
+        ("status", r"\((4\d\d|5\d\d)(?: [A-Z_]{3,60})?\)"),
+        ("status", r"\", ([45]\d\d), (?:HEAD|GET|PUT|POST|DELETE|PATCH)\b"),
+        ("status", r"error_code[\"']?\s?:\s?([45]\d\d)\b"),
+        ("endpoint", r"(?<![\w/])(/?api/\d\.\d/[\w\-./%]{3,200}|\d\.\d/(?:jobs|clusters|sql|pipelines)/[\w\-/]{3,80})"),
+        ("request_id", r"(?i:req(?:uest)?_?id)[\"']?\s?[:=]\s?[\"']?([0-9a-f]{8}-[0-9a-f-]{20,40})"),
+        ("cluster_id", r"\b(\d{4}-\d{6}-[a-z0-9]{4,12})\b"),
+        ("cluster_id", r"[Cc]luster(?: ID)? \(?([\w\-]{5,80})\)?:"),
+        ("job_id", r"[\"']?job_?[iI]d[\"']?\s?[:=]\s?[\"']?(\d{1,20}|\[NUMID\])"),
+        ("job_id", r"(?i:\bjob) (?:ID )?(\[?\d{1,20}\]?|\[NUMID\])(?= (?:is|does|not)|\.|$)"),
+        ("run_id", r"[\"']?run_?[iI]d[\"']?\s?[:=]\s?[\"']?(\d{1,20})"),
+        ("run_id", r"(?i:\brun)(?: with ID)? [`'\"]?(\d{3,20}|[0-9a-f]{32})[`'\"]?"),
+        ("warehouse_id", r"(?:/sql/1\.0/warehouses/|warehouse_?[iI]d[\"']?\s?[:=]\s?[\"']?)([0-9a-f]{16})"),
+        ("pipeline_id", r"pipeline_?[iI]d?[\"']?\s?[:=]?\s?[\"']?([0-9a-f]{8}-[0-9a-f-]{20,40})"),
+        ("workspace_id", r"workspace:? (?:ID:? )?(\d{10,20})"),
+        ("deployment_id", r"[Dd]eployment (?:ID:? )?([0-9a-f]{32})"),
+        ("table_id", r"(?:Table ID:|table \(id =|[Dd]elta table \(id) ?'?=? ?'?([0-9a-f]{8}-[0-9a-f-]{20,40})"),
+        ("host", r"(https?://[\w.\-]{3,200}\.(?:azuredatabricks|databricks)\.(?:net|com|us|cn))"),
+        ("host", r"host='([\w.\-]{3,200})'"),
+        ("host", r"\bhost=(https?://[\w.\-]{3,200})"),
+        ("host", r"\blookup ([\w.\-]{3,200})"),
+        ("task", r"[Tt]ask \"?([\w\-.]{1,100})\"? failed with message"),
+        ("task", r"\btask_?[kK]ey[\"']?\s?[:=]\s?[\"']?([\w\-]{1,100})"),
+        ("task", r"task \"([\w\-]{1,100})\""),
+        ("notebook", r"notebook_path[\"']?\s?[:=]\s?[\"']?([^\s\"',]{1,400})"),
+        ("resource", r"\bat resources\.([\w\-]{1,60}\.[\w\-]{1,100})"),
+        ("resource", r"\bresources\.([\w\-]{1,60}\.[\w\-]{1,100})(?=: |\.| )"),
+        ("resource", r"with ((?:databricks_|aws_|azurerm_)\w{1,80}\.[\w\-]{1,100}(?:\[[^\]]{1,100}\])?),"),
+        ("resource_type", r"cannot (?:create|update|delete|read) ([a-z][a-z ]{2,40}):"),
+        ("action", r"(?:[Ee]rror:?|=)? ?[Cc]annot ((?:create|update|delete|read|resolve) [a-z][a-z ]{2,40}):"),
+        ("model", r"in model (\w{1,120}) \("),
+        ("file", r"in model \w{1,120} \(([^\s()]{1,300})\)"),
+        ("flow", r"(?:[Ff]low|flow:) ['`\"]([^'`\"]{1,300})['`\"]"),
+        ("dataset", r"(?:dataset|Table|table|view) ['`\"]([\w.$]{1,300})['`\"]"),
+        ("stage", r"in stage (\d{1,9}(?:\.\d{1,4})?)"),
+        ("call", r"while calling (\w{1,40}\.\w{1,80})"),
+        ("limit", r"(?:Current Limit|Maximum allowed|limit|quota is|less than)[:\s]{1,2}(\d{1,12})\b"),
+        ("usage", r"(?:Current Usage|Current in use|in use|currently)[:\s]{1,2}(\d{1,12})\b"),
+        ("required", r"(?:Additional Required|Additional requested)[:\s]{1,2}(\d{1,12})\b"),
+        ("location", r"Location: (\w{3,40})"),
+        ("profile", r"--profile[= ]\"?([\w\-.]{1,80})"),
+        ("target", r"target[= ]\"?'?([\w\-]{1,80})(?=[:'\",)])"),
+        ("library", r"([\w.+\-]{1,200}\.(?:whl|jar|egg))"),
+        ("version", r"at version (\d{1,12})"),
+        ("option", r"set the option '(\w{2,80})'"),
+        ("principal", r"User ([\w.+\-]{1,80}@[\w.\-]{3,80}|\[\w{3,60}\]|[0-9a-f]{8}-[0-9a-f\-]{27}) does not"),
+        ("operation", r"[\"']operation[\"']\s?:\s?[\"']([A-Z][A-Z ]{2,60})"),
+        ("read_version", r"[\"']readVersion[\"']\s?:\s?(\d{1,12})"),
+        ("source", r"\((Chauffeur\.scala:\d{1,6})\)"),
+        ("step", r"\[Step (\d{1,4}/\d{1,4})\]"),
+        ("run_first", r"\b(?:[Rr]un|RUN) ['\"`]?([a-z][\w\-]{2,100})['\"`]? (?:job )?first\b"),
+    )
+)
+_SUGGESTION: Final = re.compile(
+    r"[Dd]id you mean(?: one of the following)?\??:?,? ?(?:to use )?(?:the profile )?"
+    r"(?:\[(?P<list>[^\]]{1,600})\]|[\"'`](?P<quoted>[^\"'`]{1,200})[\"'`]|(?P<reference>\$\{[^}]{1,200}\})|(?P<bare>[\w.\-]{1,120}))"
+)
+_PLACES: Final[tuple[re.Pattern[str], ...]] = (
+    re.compile(r"(?<!\w)in (?P<file>[^\s:\"'(),]{1,300}\.\w{1,6}):(?P<line>\d{1,7})(?::(?P<column>\d{1,5}))?"),
+    re.compile(r"\bon (?P<file>[^\s:]{1,300}\.tf(?:\.json)?) line (?P<line>\d{1,7})"),
+)
+_FRAME: Final = re.compile(
+    r"File \"?(?P<file><command-\d{1,20}>|[^\s\"<>]{1,400}?|<[^>]{1,60}>)\"?(?:, line |:)(?P<line>\d{1,7})"
+    r"|(?<![\w/.])(?P<file_2>/[^\s:\"'(),]{1,300}\.(?:py|sql|scala|r|ipynb)):(?P<line_2>\d{1,7})"
+)
+_ARROW: Final = re.compile(r"-{2,8}> (?P<line>\d{1,6}) ")
+_SQL_PLACE: Final = re.compile(r"\(?line (?P<line>\d{1,7}),? pos(?:ition)? (?P<position>\d{1,7})")
+_LIBRARY_FRAME: Final = re.compile(
+    r"site-packages|dist-packages|/databricks/(?:python|spark)|/lib/python\d|<frozen|/pyspark/|<stdin>"
+)
+_LAST_MESSAGE: Final = re.compile(
+    r"(?:^|\s)([A-Z]\w{1,60}(?:Error|Exception)): (.{1,300}?)(?: File \"| at [a-z]+\.| Traceback | run page:|$)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """A place in the flat text that shows a failure; `weight` compares signs with one another."""
+
+    start: int
+    end: int
+    weight: int
+
+
+def error_classes(passage: Passage) -> Iterator[tuple[str, int, int]]:
+    """Spark and Delta error classes as (class or class.sub, start, end), whether or not a row knows them."""
+    for found in _ERROR_CLASS.finditer(passage.flat):
+        name = found["a"] or found["b"] or found["c"] or found["d"]
+        if found["a"] and "_" not in name and "." not in name and not _is_single_word_class(passage.flat, found.end()):
+            continue
+        if name.partition(".")[0] not in _NOT_A_CLASS:
+            yield name, found.start(), found.end()
+
+
+def exception_names(passage: Passage) -> Iterator[tuple[str, int, int]]:
+    """Exceptions that were raised (not those that code merely mentions) as (dotted name, start, end)."""
+    for found in _EXCEPTION.finditer(passage.flat):
+        if not _MENTIONED.search(passage.flat, max(0, found.start() - 20), found.start()):
+            yield found["exception"], found.start(), found.end()
+
+
+def entities(passage: Passage, start: int, end: int) -> dict[str, str]:
+    """The named facts around a flat span: those nearest after its line's start win over earlier ones."""
+    text = passage.flat
+    low = max(0, start - 4000)
+    high = min(len(text), end + 6000)
+    anchor = passage.line_bounds(start)[0]
+    found: dict[str, str] = {}
+    for name, regex in _FACTS:
+        if name in found:
+            continue
+        match = regex.search(text, anchor, high) or (regex.search(text, low, high) if low < anchor else None)
+        if match:
+            found[name] = match[match.lastindex or 0].strip()
+    for name, value in _class_facts(passage, anchor, low, high):
+        found.setdefault(name, value)
+    suggested = _SUGGESTION.search(text, anchor, high)
+    if suggested:
+        found["suggestion"] = _suggestion(suggested)
+    for name, value in _place(passage, anchor, low, high).items():
+        found.setdefault(name, value)
+    raised = _LAST_MESSAGE.search(text, low, high)
+    if raised:
+        found.setdefault("exception", raised[1])
+        found.setdefault("message", raised[2].strip().strip("'\""))
+    return found
+
+
+def best_sign(passage: Passage, skip: tuple[tuple[int, int], ...] = ()) -> Sign | None:
+    """The place that shows most clearly that something failed, or None where nothing says so.
+
+    `skip` are flat spans whose lines are already explained. Lines below error level never count.
+    """
+    best: Sign | None = None
+    for sign in _signs(passage):
+        if passage.level_at(sign.start) in LOW_LEVELS:
+            continue
+        low, high = passage.line_bounds(sign.start)
+        if any(start < high and end > low for start, end in skip):
+            continue
+        if best is None or sign.weight > best.weight:
+            best = sign
+    return best
+
+
+_SIGNS: Final[tuple[tuple[int, re.Pattern[str]], ...]] = tuple(
+    (weight, re.compile(regex))
+    for weight, regex in (
+        (60, r"Caused by: \S.{0,200}"),
+        (55, r"(?<![\w.])(?:[Ee]rror|ERROR): (?!0\b|None\b|null\b|\"\"|\[\]|\{\})\S.{0,200}"),
+        (52, r"panic: .{1,200}"),
+        (50, r"[Ff]ailed with (?:message|error):? .{1,200}"),
+        (45, r"[\"']error_code[\"']\s?:\s?[\"'][A-Z_]{3,60}.{0,200}"),
+        (40, r"[\"']?(?:result_state|life_cycle_state)[\"']?\s?[:=]\s?[\"']?(?:FAILED|INTERNAL_ERROR|TIMEDOUT)"),
+        (38, r"TERMINATED FAILED|Update \w{1,60} (?:is FAILED|has FAILED|failed)"),
+        (35, r"Exit code: [1-9]\d{0,2}\b|exit status [1-9]\d{0,2}\b"),
+        (35, r"SQLSTATE: [0-9A-Z]{5}"),
+        (30, r"\bFATAL\b.{1,200}|\bCRITICAL\b.{1,200}"),
+    )
+)
+
+
+def _signs(passage: Passage) -> Iterator[Sign]:
+    for name, start, end in error_classes(passage):
+        yield Sign(start, passage.line_bounds(start)[1] if end else end, 70 if "." in name or "_" in name else 58)
+    for position, (_, start, end) in enumerate(exception_names(passage)):
+        if not passage.flat.startswith(("Traceback", "at "), start):
+            yield Sign(start, min(end + 300, max(end, passage.line_bounds(start)[1])), 57 - min(position, 6))
+    for weight, regex in _SIGNS:
+        last = None
+        for found in regex.finditer(passage.flat):
+            last = Sign(found.start(), found.end(), weight)
+            if weight != 60:
+                break
+        if last is not None:
+            yield last
+
+
+def _is_single_word_class(text: str, end: int) -> bool:
+    return bool(re.match(r" [A-Z][a-z].{5,}", text[end : end + 60])) and "SQLSTATE" in text[end : end + 3000]
+
+
+def _class_facts(passage: Passage, anchor: int, low: int, high: int) -> Iterator[tuple[str, str]]:
+    before: str | None = None
+    for name, start, _ in error_classes(passage):
+        if start > high:
+            break
+        if start >= anchor:
+            before = name
+            break
+        if start >= low:
+            before = name
+    if before:
+        yield "error_class", before
+        head, _, sub = before.partition(".")
+        yield "class_name", head
+        if sub:
+            yield "subclass", sub
+
+
+def _suggestion(found: re.Match[str]) -> str:
+    value = found["list"] or found["quoted"] or found["reference"] or found["bare"] or ""
+    return ", ".join(part.strip().replace("`", "").strip("'\"") for part in value.split(",") if part.strip())
+
+
+def _place(passage: Passage, anchor: int, low: int, high: int) -> dict[str, str]:
+    text = passage.flat
+    for regex in _PLACES:
+        found = regex.search(text, anchor, high) or regex.search(text, low, high)
+        if found:
+            return {key: value for key, value in found.groupdict().items() if value}
+    place: dict[str, str] = {}
+    sql = _SQL_PLACE.search(text, anchor, high)
+    if sql:
+        place.update(line=sql["line"], position=sql["position"])
+    frames = [
+        (found["file"] or found["file_2"], found["line"] or found["line_2"])
+        for found in _FRAME.finditer(text, low, high)
+    ]
+    own = [frame for frame in frames if not _LIBRARY_FRAME.search(frame[0])] or frames
+    if own:
+        # Innermost frame of the user's own code: where an edit can help.
+        place.setdefault("file", own[-1][0])
+        place.setdefault("line", own[-1][1])
+    arrow = _ARROW.search(text, low, high)
+    if arrow:
+        place.setdefault("line", arrow["line"])
+    return place

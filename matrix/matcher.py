@@ -1,0 +1,302 @@
+"""Finds the signals of all rows in a passage at once: one literal prefilter, then a confirming look around each hit.
+
+Never runs a row's regex over a whole text, and never ranks: what a hit means is decided in diagnose.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from .model import Failure
+from .patterns import expand_macros
+from .schema import ROWS_FOLDER, Pattern, Row, Strength, load_rows
+from .text import Passage
+
+SignalKind = Literal["code", "error_code", "class", "exception", "sqlstate", "pattern"]
+_BEFORE: Final = 500
+_AFTER: Final = 1600
+_CONFIRMS: Final = 6
+_SEARCHES: Final = 4
+
+#: How far each kind of signal can be trusted where the row does not say; higher is surer.
+KIND_RANK: Final[dict[SignalKind, int]] = {
+    "class": 95,
+    "code": 90,
+    "exception": 65,
+    "sqlstate": 45,
+    "error_code": 30,
+    "pattern": 70,
+}
+STRENGTH_RANK: Final[dict[Strength, int]] = {"exact": 85, "specific": 70, "general": 45, "hint": 15}
+
+_MENTION: Final = re.compile(r"(?:\braise|\bexcept|\bimport|\bcatch|\bthrows|\bnew) \(?(?:[\w$]{1,60}\.){0,12}$")
+_EXCEPTION_TAIL: Final = re.compile(r"[:('\"`\],;]|\s(?!as \w)|$|\\")
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One thing to look for on behalf of a row. `token` is the exact name for all kinds but patterns."""
+
+    row: Row
+    kind: SignalKind
+    rank: int
+    token: str = ""
+    pattern: Pattern | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A confirmed signal at a flat span, with what its named groups caught."""
+
+    signal: Signal
+    start: int
+    end: int
+    groups: tuple[tuple[str, str], ...] = ()
+
+
+class Matrix:
+    """The rows with their index; built once, then shared. Rows of `learned` folders stand before the built-in ones."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self.rows: tuple[Row, ...] = tuple(rows)
+        self.by_id: dict[str, Row] = {row.id: row for row in self.rows}
+
+    @cached_property
+    def signals(self) -> dict[str, tuple[Signal, ...]]:
+        """Signals by the lower-case literal that must be in the text."""
+        found: defaultdict[str, list[Signal]] = defaultdict(list)
+        for row in self.rows:
+            for signal, literals in _signals_of(row):
+                for literal in literals:
+                    found[literal.lower()].append(signal)
+        return {literal: tuple(signals) for literal, signals in found.items()}
+
+    @cached_property
+    def literals(self) -> tuple[bytes, ...]:
+        """All prefilter literals; the scanner's indexes refer to this order."""
+        return tuple(literal.encode("ascii", "replace") for literal in self.signals)
+
+    @cached_property
+    def scanner(self) -> Scanner:
+        """The prefilter over `literals`."""
+        return Scanner(self.literals)
+
+    @cached_property
+    def _signals_by_index(self) -> tuple[tuple[Signal, ...], ...]:
+        return tuple(self.signals.values())
+
+    def signals_at(self, index: int) -> tuple[Signal, ...]:
+        """The signals behind the literal with this index."""
+        return self._signals_by_index[index]
+
+    def hits(self, passage: Passage) -> Iterator[Hit]:
+        """Every confirmed signal of the passage; at most six confirmations a signal, first ones and the last."""
+        spots: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
+        for index, start, end in self.scanner.find(passage.folded):
+            spots[index].append((start, end))
+        for index, places in spots.items():
+            chosen = places if len(places) <= _CONFIRMS * 4 else places[: _CONFIRMS * 3] + places[-_CONFIRMS:]
+            for signal in self._signals_by_index[index]:
+                confirmed = 0
+                last = -1
+                for start, end in chosen:
+                    if start < last:
+                        continue
+                    hit = _confirm(signal, passage, start, end)
+                    if hit is not None:
+                        yield hit
+                        last = hit.end
+                        confirmed += 1
+                        if confirmed >= _CONFIRMS:
+                            break
+
+    def structured(self, failure: Failure) -> Iterator[Signal]:
+        """Signals that the structured facts of a failure name outright."""
+        tokens: list[tuple[str, frozenset[str]]] = [
+            (failure.termination_code, frozenset(("code", "error_code"))),
+            (failure.error_code, frozenset(("error_code", "code", "class"))),
+        ]
+        for link in failure.exceptions:
+            tokens.append((link.error_class, frozenset(("class",))))
+            tokens.append((link.sql_state, frozenset(("sqlstate",))))
+            tokens.append((link.class_name, frozenset(("exception",))))
+        for token, kinds in tokens:
+            if not token:
+                continue
+            for signals in self._by_prefix(token):
+                for signal in signals:
+                    if signal.kind in kinds and _names(signal, token):
+                        yield signal
+
+    def _by_prefix(self, token: str) -> Iterator[tuple[Signal, ...]]:
+        lowered = token.lower()
+        last = lowered.rsplit(".", 1)[-1].rsplit("$", 1)[-1]
+        for literal, signals in self.signals.items():
+            if lowered.startswith(literal) or literal == last:
+                yield signals
+
+
+class Scanner:
+    """Finds which of many literals occur where in lower-case bytes; Aho-Corasick, or `re` where that is not installed."""
+
+    def __init__(self, literals: Iterable[bytes]) -> None:
+        self.literals = tuple(literals)
+        self._automaton: Any = None
+        self._regex: re.Pattern[bytes] | None = None
+        self._by_text: dict[bytes, int] = {literal: index for index, literal in enumerate(self.literals)}
+        if not self.literals:
+            return
+        try:
+            from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
+        except ImportError:
+            # Alternatives sharing prefixes are nested in other literals too, so each start offset yields the longest.
+            ordered = sorted(self.literals, key=len, reverse=True)
+            self._regex = re.compile(b"(?=(" + b"|".join(re.escape(literal) for literal in ordered) + b"))")
+            self._shorter = {
+                literal: [other for other in self.literals if other != literal and literal.startswith(other)]
+                for literal in self.literals
+            }
+        else:
+            self._automaton = BytesAhoCorasick(
+                list(self.literals), matchkind=MatchKind.Standard, implementation=Implementation.DFA
+            )
+
+    def find(self, folded: bytes) -> Iterable[tuple[int, int, int]]:
+        """All (literal index, start, end), overlapping ones included, in lower-case ASCII bytes."""
+        if self._automaton is not None:
+            found: list[tuple[int, int, int]] = self._automaton.find_matches_as_indexes(folded, overlapping=True)
+            return found
+        if self._regex is None:
+            return ()
+        return self._find_by_regex(folded)
+
+    def _find_by_regex(self, folded: bytes) -> Iterator[tuple[int, int, int]]:
+        assert self._regex is not None
+        for found in self._regex.finditer(folded):
+            literal = found[1]
+            for each in (literal, *self._shorter[literal]):
+                yield self._by_text[each], found.start(), found.start() + len(each)
+
+
+@lru_cache(maxsize=8)
+def load_matrix(extra: Path | None = None) -> Matrix:
+    """The built-in rows, and before them those of the folder `extra` (same schema, marked as learned).
+
+    Raises SchemaError with every complaint, file and line. A folder that does not exist adds nothing.
+    """
+    rows = load_rows(ROWS_FOLDER)
+    if extra is not None and extra.is_dir():
+        learned = load_rows(extra, learned=True)
+        taken = {row.id for row in learned}
+        rows = learned + tuple(row for row in rows if row.id not in taken)
+    return Matrix(rows)
+
+
+@lru_cache(maxsize=4096)
+def compiled(regex: str) -> re.Pattern[str]:
+    """The compiled form of a row's regex, without case; rows are compiled only when their literal was seen."""
+    return re.compile(expand_macros(regex), re.IGNORECASE)
+
+
+def _signals_of(row: Row) -> Iterator[tuple[Signal, tuple[str, ...]]]:
+    override = STRENGTH_RANK[row.strength] if row.strength else None
+    named: tuple[tuple[SignalKind, tuple[str, ...]], ...] = (
+        ("code", row.match.codes),
+        ("error_code", row.match.error_codes),
+        ("class", row.match.error_classes),
+        ("exception", row.match.exceptions),
+        ("sqlstate", row.match.sqlstates),
+    )
+    for kind, tokens in named:
+        for token in tokens:
+            rank = KIND_RANK[kind] if override is None else override
+            if kind == "class" and "." in token:
+                rank += 3
+            if token.endswith("*"):
+                rank -= 10
+            literal = token.rstrip("*")
+            if kind == "exception":
+                literal = literal.rsplit(".", 1)[-1].rsplit("$", 1)[-1]
+            yield Signal(row, kind, rank, token), (literal,)
+    for pattern in row.match.patterns:
+        yield Signal(row, "pattern", STRENGTH_RANK[pattern.strength], pattern=pattern), pattern.literals
+
+
+def _names(signal: Signal, token: str) -> bool:
+    wanted = signal.token
+    if wanted.endswith("*"):
+        return token.startswith(wanted[:-1])
+    if signal.kind == "class":
+        return token == wanted or token.startswith(wanted + ".")
+    if signal.kind == "exception":
+        return token == wanted or token.endswith(("." + wanted, "$" + wanted))
+    return token == wanted
+
+
+def _confirm(signal: Signal, passage: Passage, start: int, end: int) -> Hit | None:
+    text = passage.flat
+    if signal.pattern is not None:
+        return _confirm_pattern(signal, signal.pattern, passage, start, end)
+    before = text[start - 1] if start else " "
+    after = text[end] if end < len(text) else " "
+    if signal.kind == "sqlstate":
+        near = text[max(0, start - 24) : start].lower().replace(" ", "").replace("-", "")
+        good = not after.isalnum() and ("sqlstate" in near)
+        return Hit(signal, start, end) if good else None
+    if signal.kind == "exception":
+        literal = signal.token.rsplit(".", 1)[-1].rsplit("$", 1)[-1]
+        if text[start:end] != literal or before.isalnum() or before == "_" or after.isalnum() or after in "_$.<":
+            if not (after == "." and text[end : end + 2] in (". ", ".")):
+                return None
+        if text[start:end] != literal or _MENTION.search(text, max(0, start - 160), start):
+            return None
+        return Hit(signal, start, end) if _EXCEPTION_TAIL.match(text, end) or after == "." else None
+    token = signal.token.rstrip("*")
+    if text[start:end] != token or before.isalnum() or before in "_.$":
+        return None
+    if signal.token.endswith("*"):
+        while end < len(text) and (text[end].isupper() or text[end].isdigit() or text[end] in "_."):
+            end += 1
+        return Hit(signal, start, end)
+    if after.isalnum() or after == "_":
+        return None
+    if after == "." and signal.kind == "class":
+        following = text[end + 1 : end + 2]
+        return Hit(signal, start, end) if not following.islower() else None
+    return Hit(signal, start, end)
+
+
+def _confirm_pattern(signal: Signal, pattern: Pattern, passage: Passage, start: int, end: int) -> Hit | None:
+    text = passage.flat
+    low, high = max(0, start - _BEFORE), min(len(text), end + _AFTER)
+    if pattern.all or pattern.none:
+        near = passage.folded[low:high]
+        if not all(literal.lower().encode() in near for literal in pattern.all):
+            return None
+        if any(literal.lower().encode() in near for literal in pattern.none):
+            return None
+    if not pattern.regex:
+        return Hit(signal, start, end)
+    regex = compiled(pattern.regex)
+    # A match over the literal that was seen is preferred: an earlier one in the window is another hit's business.
+    position = low
+    chosen: re.Match[str] | None = None
+    for _ in range(_SEARCHES):
+        found = regex.search(text, position, high)
+        if found is None:
+            break
+        chosen = chosen or found
+        if found.end() > start:
+            chosen = found
+            break
+        position = found.start() + 1
+    if chosen is None:
+        return None
+    groups = tuple((name, value) for name, value in chosen.groupdict().items() if value)
+    return Hit(signal, chosen.start(), chosen.end(), groups)

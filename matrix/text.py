@@ -1,0 +1,205 @@
+"""A failure's text made comparable: gutters, stamps and line ends gone, levels known, every place traceable to its line.
+
+Never decides what failed, and never changes what is quoted as evidence beyond clipping it.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from .model import Evidence
+
+Level = Literal["", "debug", "info", "warning", "error"]
+LOW_LEVELS: Final = frozenset(("debug", "info", "warning"))
+_EVIDENCE_CHARS: Final = 400
+_EVIDENCE_LINES: Final = 4
+_LINE_CHARS: Final = 40_000
+
+_LEVELS: Final[dict[str, Level]] = {
+    "TRACE": "debug",
+    "DEBUG": "debug",
+    "INFO": "info",
+    "NOTICE": "info",
+    "WARN": "warning",
+    "WARNING": "warning",
+    "ERROR": "error",
+    "FATAL": "error",
+    "CRITICAL": "error",
+    "SEVERE": "error",
+}
+_LEVEL_WORD: Final = re.compile(
+    r"(?<![A-Za-z_])(TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|FATAL|CRITICAL|SEVERE)(?![A-Za-z_])"
+)
+_LEVEL_KEY: Final = re.compile(r"\blevel=\"?(trace|debug|info|warn|warning|error|fatal)\b", re.IGNORECASE)
+_CLI_LEVEL: Final = re.compile(r"[\d:.,\-TZ\s/]{0,40}(Warning|Warn|Debug|Info|Error|Recommendation):\s")
+_PYTHON_WARNING: Final = re.compile(r"\S{1,300}:\d{1,7}: \w{0,40}Warning: ")
+_BRACKETED: Final = re.compile(r"\[[^\]]{0,80}\]|\([^)]{0,80}\)")
+_STAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,9}Z ?(?:##\[\w{1,12}\])?")
+_GUTTER: Final = re.compile(r"^[\s│╷╵┃║╭╰╮╯─|]{1,80}|[\s│┃║╮╯]{1,80}$")
+_SPACES: Final = re.compile(r"\s+")
+# `\n` inside a JSON string or a Python repr, but not the start of a folder in a Windows path.
+_ESCAPED_BREAK: Final = re.compile(r"\\+[nrt](?![a-z0-9_]{2})|(?<=[.:;,)}\]\s])\\+[nrt]|\\+t(?=at )")
+_ESCAPED_QUOTE: Final = re.compile(r"\\+(?=[\"'])")
+_ONE_TO_ONE: Final = str.maketrans({"‘": "'", "’": "'", "´": "'", "“": '"', "”": '"', "\u00a0": " "})
+_FRESH: Final = ("Error:", "error:", "Traceback (most recent call last)", "panic:", "Exception in thread", "Error ")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line: its number in the original text (from 1), what it says, its log level, where it starts in the flat text."""
+
+    number: int
+    text: str
+    level: Level
+    start: int
+
+
+class Passage:
+    """A text seen twice: `flat`, in which each run of white space is one blank, and the lines it came from.
+
+    `folded` is `flat` as lower-case ASCII bytes of the same length, for the literal prefilter.
+    """
+
+    __slots__ = ("_starts", "flat", "folded", "lines")
+
+    def __init__(self, numbered: Iterable[tuple[int, str]]) -> None:
+        lines: list[Line] = []
+        parts: list[str] = []
+        length = 0
+        level: Level = ""
+        previous = ""
+        for number, raw in numbered:
+            raw = raw[:_LINE_CHARS]
+            level = _level(raw, level, previous)
+            text = normalise(raw)
+            if text and parts and text[0] in "'\"" and parts[-1].endswith(text[0]) and _is_split_literal(previous, raw):
+                # A Python literal broken over lines: '...the current ' 'quota is...'
+                parts[-1] = parts[-1][:-1]
+                text = text[1:]
+                length -= 1
+            elif parts and text:
+                parts.append(" ")
+                length += 1
+            lines.append(Line(number, raw, level, length))
+            parts.append(text)
+            length += len(text)
+            if not text:
+                parts.pop()
+            previous = raw
+        self.lines: tuple[Line, ...] = tuple(lines)
+        self.flat: str = "".join(parts)
+        self.folded: bytes = self.flat.encode("ascii", "replace").lower()
+        self._starts = [line.start for line in lines]
+
+    def index_at(self, offset: int) -> int:
+        """Index into `lines` of the line that holds the flat offset."""
+        return max(0, bisect_right(self._starts, offset) - 1)
+
+    def level_at(self, offset: int) -> Level:
+        """Log level of the line at the flat offset."""
+        return self.lines[self.index_at(offset)].level if self.lines else ""
+
+    def line_bounds(self, offset: int) -> tuple[int, int]:
+        """Flat start and end of the line that holds the offset."""
+        index = self.index_at(offset)
+        end = self._starts[index + 1] if index + 1 < len(self._starts) else len(self.flat)
+        return self._starts[index], end
+
+    def evidence(self, start: int, end: int) -> tuple[Evidence, ...]:
+        """The lines of a flat span, at most four, each clipped around what matched."""
+        if not self.lines:
+            return ()
+        first, last = self.index_at(start), self.index_at(max(start, end - 1))
+        quoted: list[Evidence] = []
+        for index in range(first, last + 1):
+            line = self.lines[index]
+            column = max(0, start - line.start) if index == first else 0
+            text = clip_around(_GUTTER.sub("", line.text), column, end - start)
+            if text and len(quoted) < _EVIDENCE_LINES:
+                quoted.append(Evidence(max(1, line.number), text))
+        return tuple(quoted)
+
+
+def normalise(raw: str) -> str:
+    """One line without box gutters, CI stamps and escapes, with every run of white space as one blank."""
+    text = raw.translate(_ONE_TO_ONE)
+    if "\\" in text:
+        text = _ESCAPED_BREAK.sub(" ", text)
+        text = _ESCAPED_QUOTE.sub("", text)
+    text = _STAMP.sub("", text)
+    text = _GUTTER.sub("", text)
+    return _SPACES.sub(" ", text).strip()
+
+
+def numbered(text: str) -> list[tuple[int, str]]:
+    """The lines of a text with their numbers, counted as editors count them."""
+    return list(enumerate(text.replace("\r\n", "\n").split("\n"), start=1))
+
+
+def clip_around(text: str, column: int, width: int) -> str:
+    """At most 400 characters of a line, kept around `column`; cuts are marked by an ellipsis."""
+    text = text.rstrip()
+    if len(text) <= _EVIDENCE_CHARS:
+        return text
+    start = max(0, min(column - 60, len(text) - _EVIDENCE_CHARS))
+    if width < _EVIDENCE_CHARS and column + width > start + _EVIDENCE_CHARS:
+        start = column + width - _EVIDENCE_CHARS
+    end = start + _EVIDENCE_CHARS
+    return ("…" if start else "") + text[start:end] + ("…" if end < len(text) else "")
+
+
+def is_low_level(head: bytes) -> bool:
+    """Whether the first bytes of a log line show a level below error."""
+    return _own_level(head.decode("utf-8", "replace")) in LOW_LEVELS
+
+
+def _level(raw: str, before: Level, previous: str) -> Level:
+    own = _own_level(raw[:160])
+    if own:
+        return own
+    stripped = raw.strip()
+    if not stripped or before not in LOW_LEVELS or stripped.startswith(_FRESH):
+        return ""
+    # What hangs below a log line belongs to it: stack frames, HTTP dumps, indented detail.
+    if raw[0] in " \t<>}" or stripped.startswith("Caused by:"):
+        return before
+    return ""
+
+
+def _own_level(head: str) -> Level:
+    found = _CLI_LEVEL.match(head)
+    if found:
+        word = found[1]
+        if word == "Error":
+            return "error"
+        if word == "Recommendation":
+            return "info"
+        return _LEVELS[word.upper()]
+    keyed = _LEVEL_KEY.search(head)
+    if keyed:
+        return _LEVELS[keyed[1].upper()]
+    for word_found in _LEVEL_WORD.finditer(head):
+        prefix = head[: word_found.start()]
+        bare = _BRACKETED.sub("", prefix)
+        if sum(character.isalpha() for character in bare) > 12:
+            break
+        after = head[word_found.end() : word_found.end() + 1]
+        if after in ("", " ", ":", "]", ";", "|", ",", "\t", ")", "-", '"') and "=" not in bare:
+            return _LEVELS[word_found[1]]
+    if _PYTHON_WARNING.match(head):
+        return "warning"
+    return ""
+
+
+def _is_split_literal(previous: str, raw: str) -> bool:
+    before, after = previous.rstrip(), raw.strip()
+    return (
+        len(before) > 1
+        and len(after) > 1
+        and before[-1] == after[0]
+        and not before.endswith(("=" + before[-1], "\\" + before[-1]))
+    )
