@@ -1,0 +1,33 @@
+"""Time as the engine sees it, injected so that tests and benchmarks can run it as fast as they like.
+
+Durations come from the monotonic clock only: a clock that jumps or a laptop that sleeps changes no interval.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Monotonic seconds for durations, epoch milliseconds for what is shown, and a sleep that obeys both."""
+
+    def monotonic(self) -> float: ...
+
+    def now_ms(self) -> int: ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def now_ms(self) -> int:
+        return int(time.time() * 1000)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(max(0.0, seconds))
