@@ -50,7 +50,7 @@ def diagnose(failure: Failure, *, limit: int = 5, matrix: Matrix | None = None) 
     """
     matrix = matrix or load_matrix()
     passage = passage_of(failure, matrix)
-    candidates = _candidates(failure, passage, matrix)
+    candidates, benign = _candidates(failure, passage, matrix)
     ordered = _order(candidates)
     diagnoses: list[Diagnosis] = []
     seen: set[str] = set()
@@ -61,13 +61,16 @@ def diagnose(failure: Failure, *, limit: int = 5, matrix: Matrix | None = None) 
             diagnoses.append(_diagnosis(candidate, passage, failure, ceiling, ordered[position + 1 :]))
     if not ordered or ordered[0].row.cascade:
         spans = tuple((each.start, each.end) for each in ordered if each.located)
-        unknown = _unknown(failure, passage, spans, bool(ordered))
+        unknown = _unknown(failure, passage, (*spans, *benign), bool(ordered))
         if unknown is not None:
             return (unknown, *diagnoses)[:limit]
     return tuple(diagnoses)
 
 
-def _candidates(failure: Failure, passage: Passage, matrix: Matrix) -> list[_Candidate]:
+def _candidates(
+    failure: Failure, passage: Passage, matrix: Matrix
+) -> tuple[list[_Candidate], tuple[tuple[int, int], ...]]:
+    """The rows that answer, and the flat spans of lines that a benign row claims."""
     hits = [hit for hit in matrix.hits(passage) if _allowed(hit.signal.row, failure, passage)]
     benign = [
         (passage.line_bounds(hit.start)[0], passage.line_bounds(max(hit.start, hit.end - 1))[1])
@@ -93,7 +96,7 @@ def _candidates(failure: Failure, passage: Passage, matrix: Matrix) -> list[_Can
     strong = [each for each in found if each.rank % _LEARNED_RANK > STRENGTH_RANK["hint"] + 4 and not each.row.cascade]
     if strong:
         found = [each for each in found if each in strong or each.row.cascade or each.row.learned]
-    return found
+    return found, tuple(benign)
 
 
 def _rank(signal: Signal, passage: Passage, start: int) -> int:

@@ -150,7 +150,8 @@ def error_classes(passage: Passage) -> Iterator[tuple[str, int, int]]:
 def exception_names(passage: Passage) -> Iterator[tuple[str, int, int]]:
     """Exceptions that were raised (not those that code merely mentions) as (dotted name, start, end)."""
     for found in _EXCEPTION.finditer(passage.flat):
-        if not _MENTIONED.search(passage.flat, max(0, found.start() - 20), found.start()):
+        line = passage.line_bounds(found.start())[0]
+        if not _MENTIONED.search(passage.flat, max(line, found.start() - 20), found.start()):
             yield found["exception"], found.start(), found.end()
 
 
@@ -202,7 +203,7 @@ _SIGNS: Final[tuple[tuple[int, re.Pattern[str]], ...]] = tuple(
     (weight, re.compile(regex))
     for weight, regex in (
         (60, r"Caused by: \S.{0,200}"),
-        (55, r"(?<![\w.])(?:[Ee]rror|ERROR): (?!0\b|None\b|null\b|\"\"|\[\]|\{\})\S.{0,200}"),
+        (55, r"(?<![\w.])(?<!as )(?:[Ee]rror|ERROR): (?!0\b|None\b|null\b|\"\"|\[\]|\{\})\S.{0,200}"),
         (52, r"panic: .{1,200}"),
         (50, r"[Ff]ailed with (?:message|error):? .{1,200}"),
         (45, r"[\"']error_code[\"']\s?:\s?[\"'][A-Z_]{3,60}.{0,200}"),

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 from .model import Failure
 from .patterns import expand_macros
 from .schema import ROWS_FOLDER, Pattern, Row, Strength, load_rows
-from .text import Passage
+from .text import LOW_LEVELS, Passage
 
 SignalKind = Literal["code", "error_code", "class", "exception", "sqlstate", "pattern"]
 _BEFORE: Final = 500
@@ -96,25 +96,24 @@ class Matrix:
         return self._signals_by_index[index]
 
     def hits(self, passage: Passage) -> Iterator[Hit]:
-        """Every confirmed signal of the passage; at most six confirmations a signal, first ones and the last."""
+        """Every confirmed signal of the passage; at most six a signal at error level and six below."""
         spots: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
         for index, start, end in self.scanner.find(passage.folded):
             spots[index].append((start, end))
         for index, places in spots.items():
-            chosen = places if len(places) <= _CONFIRMS * 4 else places[: _CONFIRMS * 3] + places[-_CONFIRMS:]
+            chosen = places if len(places) <= _CONFIRMS * 4 else _worth_a_look(passage, places)
             for signal in self._signals_by_index[index]:
-                confirmed = 0
+                left = {True: _CONFIRMS, False: _CONFIRMS}
                 last = -1
                 for start, end in chosen:
-                    if start < last:
+                    quiet = passage.level_at(start) in LOW_LEVELS
+                    if start < last or not left[quiet]:
                         continue
                     hit = _confirm(signal, passage, start, end)
                     if hit is not None:
                         yield hit
                         last = hit.end
-                        confirmed += 1
-                        if confirmed >= _CONFIRMS:
-                            break
+                        left[quiet] -= 1
 
     def structured(self, failure: Failure) -> Iterator[Signal]:
         """Signals that the structured facts of a failure name outright."""
@@ -228,6 +227,13 @@ def _signals_of(row: Row) -> Iterator[tuple[Signal, tuple[str, ...]]]:
         yield Signal(row, "pattern", STRENGTH_RANK[pattern.strength], pattern=pattern), pattern.literals
 
 
+def _worth_a_look(passage: Passage, places: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Of many places the first and last few at error level, and a few that only warn."""
+    loud = [place for place in places if passage.level_at(place[0]) not in LOW_LEVELS]
+    chosen = {*places[:_CONFIRMS], *loud[: _CONFIRMS * 3], *loud[-_CONFIRMS:]}
+    return sorted(chosen)
+
+
 def _names(signal: Signal, token: str) -> bool:
     wanted = signal.token
     if wanted.endswith("*"):
@@ -251,12 +257,15 @@ def _confirm(signal: Signal, passage: Passage, start: int, end: int) -> Hit | No
         return Hit(signal, start, end) if good else None
     if signal.kind == "exception":
         literal = signal.token.rsplit(".", 1)[-1].rsplit("$", 1)[-1]
-        if text[start:end] != literal or before.isalnum() or before == "_" or after.isalnum() or after in "_$.<":
-            if not (after == "." and text[end : end + 2] in (". ", ".")):
-                return None
-        if text[start:end] != literal or _MENTION.search(text, max(0, start - 160), start):
+        sentence_end = after == "." and text[end + 1 : end + 2] in ("", " ")
+        if text[start:end] != literal or before.isalnum() or before == "_":
             return None
-        return Hit(signal, start, end) if _EXCEPTION_TAIL.match(text, end) or after == "." else None
+        if after.isalnum() or (after in "_$.<" and not sentence_end):
+            return None
+        # Code that raises or catches it only mentions it; the line of the failure itself has nothing before it.
+        if _MENTION.search(text, max(passage.line_bounds(start)[0], start - 160), start):
+            return None
+        return Hit(signal, start, end) if sentence_end or _EXCEPTION_TAIL.match(text, end) else None
     token = signal.token.rstrip("*")
     if text[start:end] != token or before.isalnum() or before in "_.$":
         return None
