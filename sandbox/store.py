@@ -152,6 +152,7 @@ class Store:
         big_ids: bool = False,
         token: str = "",
         scenario_name: str = "",
+        user_name: str = "you@example.com",
     ) -> None:
         self.seed = seed
         self.big_ids = big_ids
@@ -164,7 +165,8 @@ class Store:
         self.execution: Any = None
         """Owned by the execution modules: what drives runs and updates."""
         self.clock = Clock(scale)
-        self.identity = Identity()
+        self.identity = Identity(user_name)
+        self.token_expired = False
         self.quirks = Quirks()
         self.reset()
 
