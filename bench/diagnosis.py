@@ -124,9 +124,9 @@ def sample_log(matrix: Matrix, size: int = LOG_BYTES, seed: int = 7) -> str:
         else:
             numbers = [chance.randrange(1000) for _ in range(5)]
             line = (
-                "24/03/01 09:38:{0:02d} INFO TaskSetManager: Finished task {1}.0 in stage {2}.0 (TID {3}) in {4} ms on "
-                "10.224.215.34 (executor 18) (200/200)"
-            ).format(numbers[0] % 60, *numbers[1:])
+                f"24/03/01 09:38:{numbers[0] % 60:02d} INFO TaskSetManager: Finished task {numbers[1]}.0 in stage "
+                f"{numbers[2]}.0 (TID {numbers[3]}) in {numbers[4]} ms on 10.224.215.34 (executor 18) (200/200)"
+            )
         lines.append(line)
         length += len(line) + 1
     return "\n".join(lines)
@@ -176,7 +176,8 @@ def _lines(result: Score, verbose: bool) -> Iterator[str]:
     yield f"unknown          {result.unknown * share:6.1f} %  ({result.unknown}; no answer {result.silent})"
     yield f"false alarms     {result.false_alarms}"
     facts = max(1, result.facts)
-    yield f"entity facts     {100 * result.facts_found / facts:6.1f} %  (by name {100 * result.facts_named / facts:.1f} %)"
+    named = 100 * result.facts_named / facts
+    yield f"entity facts     {100 * result.facts_found / facts:6.1f} %  (by name {named:.1f} %)"
     yield f"ms per text      {1000 * result.seconds / max(1, result.total):6.2f}"
     if result.confusions:
         yield "confusions (asked for -> first diagnosis):"

@@ -1,6 +1,6 @@
-"""From a failure to its causes: signals are ranked, the root stands before its wrappers, evidence and entities are quoted.
+"""From a failure to its causes: signals ranked, the root before its wrappers, evidence and entities quoted.
 
-Never guesses: a text without a failure has no diagnosis, and a failure that no row knows is `unknown` with its best line.
+Never guesses: a text without a failure has no diagnosis; a failure that no row knows is `unknown` with its best line.
 """
 
 from __future__ import annotations

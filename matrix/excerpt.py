@@ -44,7 +44,7 @@ def passage_of(failure: Failure, matrix: Matrix) -> Passage:
 
 
 def excerpt(text: str, matrix: Matrix) -> list[tuple[int, str]]:
-    """Numbered lines of a long text around every literal of the matrix (the first and the last few of each), and its end.
+    """Numbered lines of a long text around every literal of the matrix (the first and last few of each), and its end.
 
     Lines far longer than a log line are cut around the hit, keeping their number.
     """

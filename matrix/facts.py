@@ -18,8 +18,36 @@ _ERROR_CLASS: Final = re.compile(
     rf"|(?<![\w.\[])(?P<d>[A-Z][A-Z0-9]+(?:_[A-Z0-9]+)+\.[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)(?=\]|:|\s)"
 )
 _NOT_A_CLASS: Final = frozenset(
-    "INFO WARN WARNING ERROR DEBUG TRACE FATAL CRITICAL CLI USERNAME NUMID UUID TIMESTAMP RUN RUN_URL DATABRICKS_URL "
-    "TEST_TMP_DIR UNIQUE_NAME DATABRICKS_TARGET REDACTED MY_RUN_ID FAILED SUCCESS PASS SKIP OK DONE START".split()
+    (
+        "INFO",
+        "WARN",
+        "WARNING",
+        "ERROR",
+        "DEBUG",
+        "TRACE",
+        "FATAL",
+        "CRITICAL",
+        "CLI",
+        "USERNAME",
+        "NUMID",
+        "UUID",
+        "TIMESTAMP",
+        "RUN",
+        "RUN_URL",
+        "DATABRICKS_URL",
+        "TEST_TMP_DIR",
+        "UNIQUE_NAME",
+        "DATABRICKS_TARGET",
+        "REDACTED",
+        "MY_RUN_ID",
+        "FAILED",
+        "SUCCESS",
+        "PASS",
+        "SKIP",
+        "OK",
+        "DONE",
+        "START",
+    )
 )
 _EXCEPTION: Final = re.compile(
     r"(?<![\w.$])(?P<exception>(?:[a-zA-Z_][\w$]{0,60}\.){0,12}[A-Z][\w$]{0,80}(?:Error|Exception|NotDefined|Fault))"

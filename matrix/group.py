@@ -1,4 +1,4 @@
-"""Many failures, few causes: diagnoses of several tasks folded by cause, the root first, each with the tasks it explains.
+"""Many failures, few causes: diagnoses of several tasks folded by cause, root first, each with its tasks.
 
 Never diagnoses; it only folds what diagnose.py said, and keeps every task in exactly one group.
 """
@@ -14,10 +14,39 @@ from .model import Diagnosis, Failure, Location
 
 #: Entities that tell two failures of one cause apart: two missing modules are two groups.
 _TELLING = (
-    "module package table view column schema catalog volume function file_path path privilege securable field variable "
-    "reference cluster_id warehouse_id warehouse job_id pipeline_id endpoint model widget constraint expectation dataset "
-    "script library profile host principal"
-).split()
+    "module",
+    "package",
+    "table",
+    "view",
+    "column",
+    "schema",
+    "catalog",
+    "volume",
+    "function",
+    "file_path",
+    "path",
+    "privilege",
+    "securable",
+    "field",
+    "variable",
+    "reference",
+    "cluster_id",
+    "warehouse_id",
+    "warehouse",
+    "job_id",
+    "pipeline_id",
+    "endpoint",
+    "model",
+    "widget",
+    "constraint",
+    "expectation",
+    "dataset",
+    "script",
+    "library",
+    "profile",
+    "host",
+    "principal",
+)
 
 
 def group(failures: Iterable[Failure], *, limit: int = 5, matrix: Matrix | None = None) -> tuple[Diagnosis, ...]:

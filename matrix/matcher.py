@@ -142,7 +142,7 @@ class Matrix:
 
 
 class Scanner:
-    """Finds which of many literals occur where in lower-case bytes; Aho-Corasick, or `re` where that is not installed."""
+    """Finds which of many literals stand where in lower-case bytes; Aho-Corasick, or `re` without it."""
 
     def __init__(self, literals: Iterable[bytes]) -> None:
         self.literals = tuple(literals)

@@ -6,8 +6,8 @@ Never runs a pattern against a text, and never accepts a repeat without a bound 
 from __future__ import annotations
 
 import re
-import re._constants as sre
-import re._parser as sre_parse
+import re._constants as sre  # type: ignore[import-not-found]
+import re._parser as sre_parse  # type: ignore[import-not-found]
 from typing import Any, Final
 
 # Quotes differ between tools and get escaped inside JSON, so every macro takes any of them, or none.

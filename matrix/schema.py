@@ -5,7 +5,7 @@ Never looks at a failure's text, never executes what a row says, and never accep
 A row file is `matrix/rows/<category>.yaml`, a YAML list of rows:
 
     - id: spark.unresolved_column          # unique, "<area>.<name>"
-      cause: unresolved_column             # a label of causes.yaml
+      cause: unresolved_column             # a label of rows/_causes.yaml
       category: spark_sql                  # optional; the file's name without .yaml otherwise
       title: "Column {column} does not exist"
       explanation: "Plain words; {entity} placeholders; a sentence with an unknown entity is left out."
@@ -71,15 +71,63 @@ STRUCTURED_FIELDS = (
     "task_key",
 )
 ROWS_FOLDER = Path(__file__).parent / "rows"
-CAUSES_FILE = Path(__file__).parent / "causes.yaml"
+CAUSES_FILE = ROWS_FOLDER / "_causes.yaml"
 
 _ROW_KEYS = frozenset(
-    "id cause category title explanation match strength supersedes cascade benign warning retryable destructive "
-    "entities fixes check_sql docs examples counterexamples".split()
+    (
+        "id",
+        "cause",
+        "category",
+        "title",
+        "explanation",
+        "match",
+        "strength",
+        "supersedes",
+        "cascade",
+        "benign",
+        "warning",
+        "retryable",
+        "destructive",
+        "entities",
+        "fixes",
+        "check_sql",
+        "docs",
+        "examples",
+        "counterexamples",
+    )
 )
-_MATCH_KEYS = frozenset("codes error_codes error_classes exceptions sqlstates patterns all none source_kinds".split())
-_PATTERN_KEYS = frozenset("literal literals regex strength all none".split())
-_FIX_KEYS = frozenset("kind title command risk wait_seconds".split())
+_MATCH_KEYS = frozenset(
+    (
+        "codes",
+        "error_codes",
+        "error_classes",
+        "exceptions",
+        "sqlstates",
+        "patterns",
+        "all",
+        "none",
+        "source_kinds",
+    )
+)
+_PATTERN_KEYS = frozenset(
+    (
+        "literal",
+        "literals",
+        "regex",
+        "strength",
+        "all",
+        "none",
+    )
+)
+_FIX_KEYS = frozenset(
+    (
+        "kind",
+        "title",
+        "command",
+        "risk",
+        "wait_seconds",
+    )
+)
 _EXAMPLE_KEYS = frozenset(("text", "entities", "structured"))
 _ID = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)+")
 _LABEL = re.compile(r"[a-z][a-z0-9_]*")
@@ -186,18 +234,20 @@ class Row:
 
 
 def known_causes() -> frozenset[str]:
-    """The labels that a built-in row may carry, from causes.yaml."""
+    """The labels that a built-in row may carry, from rows/_causes.yaml."""
     return frozenset(yaml.load(CAUSES_FILE.read_text(encoding="utf-8"), Loader=_LOADER))
 
 
 def load_rows(folder: Path = ROWS_FOLDER, *, learned: bool = False) -> tuple[Row, ...]:
-    """All rows of the `*.yaml` files in `folder`, in file and line order.
+    """All rows of the `*.yaml` files in `folder` whose name has no leading `_`, in file and line order.
 
     Raises SchemaError with every complaint when one file does not parse or one row is not valid.
     """
     rows: list[Row] = []
     problems: list[Problem] = []
     for path in sorted((*folder.glob("*.yaml"), *folder.glob("*.yml"))):
+        if path.name.startswith("_"):
+            continue
         try:
             rows.extend(parse_rows(path.read_text(encoding="utf-8"), file=path.name, learned=learned))
         except SchemaError as error:

@@ -1,4 +1,4 @@
-"""A failure's text made comparable: gutters, stamps and line ends gone, levels known, every place traceable to its line.
+"""A failure's text made comparable: gutters, stamps, line ends gone, levels known, each place traceable to its line.
 
 Never decides what failed, and never changes what is quoted as evidence beyond clipping it.
 """
@@ -50,7 +50,7 @@ _FRESH: Final = ("Error:", "error:", "Traceback (most recent call last)", "panic
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line: its number in the original text (from 1), what it says, its log level, where it starts in the flat text."""
+    """One line: its number in the original (from 1), what it says, its log level, its start in the flat text."""
 
     number: int
     text: str

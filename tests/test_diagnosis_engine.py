@@ -17,7 +17,10 @@ from hypothesis import strategies as st
 from matrix_rows import ROWS, small_matrix
 
 MATRIX = small_matrix()
-COLUMN = "[UNRESOLVED_COLUMN.WITH_SUGGESTION] A column with name `idd` cannot be resolved. Did you mean one of the following? [`id`, `t`.`ix`]. SQLSTATE: 42703"
+COLUMN = (
+    "[UNRESOLVED_COLUMN.WITH_SUGGESTION] A column with name `idd` cannot be resolved. "
+    "Did you mean one of the following? [`id`, `t`.`ix`]. SQLSTATE: 42703"
+)
 
 
 def causes(text: str, **facts: object) -> list[str]:
@@ -154,7 +157,7 @@ def test_the_deepest_cause_of_a_java_chain_stands_first() -> None:
 
 
 def test_the_order_of_rows_means_nothing() -> None:
-    text = f"Task a failed with message: Workload failed, see run output\nValueError: x\n{COLUMN}\nTable or view not found: q"
+    text = f"Workload failed, see run output\nValueError: x\n{COLUMN}\nTable or view not found: q"
     rows = list(parse_rows(ROWS, file="small.yaml"))
     wanted = [(each.cause, each.row, each.confidence) for each in diagnose(Failure(text=text), matrix=MATRIX)]
     for seed in range(12):

@@ -12,6 +12,7 @@ from dbops_tui.matrix.patterns import PatternError, derive_literal, expand_macro
 from dbops_tui.matrix.schema import SchemaError, parse_rows
 from matrix_rows import small_matrix
 
+HEAD = "- id: a.b\n  cause: x\n  title: t\n  explanation: e\n"
 GOOD = """
 - id: a.b
   cause: {cause}
@@ -42,18 +43,18 @@ def test_a_good_row_has_no_complaint() -> None:
         ("- id: a.b\n  cause: x\n  titel: t\n", 3, "titel"),
         ("- id: nodot\n  cause: x\n  title: t\n  explanation: e\n  match: {codes: [ABC]}\n", 1, "area.name"),
         (
-            "- id: a.b\n  cause: x\n  title: t\n  explanation: e\n  match:\n    patterns:\n      - {regex: 'a<<nope>>b'}\n",
+            HEAD + "  match:\n    patterns:\n      - {regex: 'a<<nope>>b'}\n",
             7,
             "nope",
         ),
         (
-            "- id: a.b\n  cause: x\n  title: t\n  explanation: e\n  match: {codes: [ABC]}\n  fixes: [{kind: magic, title: t}]\n",
+            HEAD + "  match: {codes: [ABC]}\n  fixes: [{kind: magic, title: t}]\n",
             6,
             "magic",
         ),
-        ("- id: a.b\n  cause: x\n  title: t\n  explanation: e\n", 1, "match"),
+        (HEAD, 1, "match"),
         (
-            "- id: a.b\n  cause: x\n  title: t\n  explanation: e\n  match: {codes: [ABC]}\n  retryable: maybe\n",
+            HEAD + "  match: {codes: [ABC]}\n  retryable: maybe\n",
             6,
             "true or false",
         ),
