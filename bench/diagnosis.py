@@ -197,9 +197,8 @@ def main() -> None:
     loaded = time.perf_counter() - started
     figures: dict[str, Any] = {}
     folder = corpus_folder()
-    print(
-        f"rows             {len(matrix.rows)} ({len({row.cause for row in matrix.rows})} causes), read in {loaded:.2f} s"
-    )
+    causes = len({row.cause for row in matrix.rows})
+    print(f"rows             {len(matrix.rows)} ({causes} causes), read in {loaded:.2f} s")
     if options.items or folder:
         items = read_items(options.items or folder / "dev.jsonl")  # type: ignore[operator]
         alike = json.loads((folder / "equivalent.json").read_text(encoding="utf-8")) if folder else []

@@ -21,7 +21,8 @@ from .text import Passage, numbered
 _DESTRUCTIVE_WORDS = re.compile(
     r"--full-refresh\b|\bDROP\s+(?:TABLE|SCHEMA|CATALOG|VIEW|VOLUME)\b|\bTRUNCATE\b|\bDELETE\s+FROM\b|\brm -r|\bfs rm\b"
     r"|\bbundle destroy\b|delete (?:the )?(?:streaming )?checkpoint"
-    r"|\b(?:quality-monitors|alerts|pipelines|apps|jobs|schemas|tables|volumes) delete\b|\bVACUUM\b.{0,60}RETAIN 0|overwriteSchema",
+    r"|\b(?:quality-monitors|alerts|pipelines|apps|jobs|schemas|tables|volumes) delete\b"
+    r"|\bVACUUM\b.{0,60}RETAIN 0|overwriteSchema",
     re.IGNORECASE,
 )
 _READ_ONLY = re.compile(r"\s*(?:SELECT|SHOW|DESCRIBE|DESC|EXPLAIN|WITH|LIST)\b", re.IGNORECASE)

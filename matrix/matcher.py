@@ -218,7 +218,8 @@ def _signals_of(row: Row) -> Iterator[tuple[Signal, tuple[str, ...]]]:
             if kind == "class" and "." in token:
                 rank += 3
             if token.endswith("*"):
-                rank -= 10
+                # A family is less sure than a name, a longer prefix surer than a short one.
+                rank -= 10 - min(len(token) // 10, 5)
             literal = token.rstrip("*")
             if kind == "exception":
                 literal = literal.rsplit(".", 1)[-1].rsplit("$", 1)[-1]

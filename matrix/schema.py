@@ -132,7 +132,7 @@ _EXAMPLE_KEYS = frozenset(("text", "entities", "structured"))
 _ID = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)+")
 _LABEL = re.compile(r"[a-z][a-z0-9_]*")
 _SQLSTATE = re.compile(r"[0-9A-Z]{5}")
-_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)?\*?")
+_CODE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)?\*?")
 
 
 @dataclass(frozen=True, slots=True)
