@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 from .bundle import Bundle
 from .state import Identity
 
-# The order in which the CLI decides (cmd/root/bundle.go): flag, DATABRICKS_CONFIG_PROFILE, the bundle's own, the default.
 _AUTH_VARIABLES = (
     "DATABRICKS_TOKEN",
     "DATABRICKS_CLIENT_ID",
@@ -101,9 +100,10 @@ def same_host(one: str, other: str) -> bool:
 
 
 def resolve(bundle: Bundle, profile: str, env: Mapping[str, str], *, profiles: Profiles | None = None) -> Identity:
-    """Host and profile for the bundle's target, or the problem in one sentence. The user is asked of the workspace later.
+    """Host and profile for the bundle's target, or the problem in one sentence. The user is asked later.
 
-    Raises nothing. Sources: the order of cmd/root/bundle.go of the CLI; environment before profile in the SDKs.
+    Raises nothing. The order is that of the CLI (cmd/root/bundle.go): flag, DATABRICKS_CONFIG_PROFILE, the
+    bundle's own, the default; a token in the environment counts only for the host it stands beside.
     """
     profiles = profiles if profiles is not None else read_profiles(env)
     target = bundle.target
@@ -143,14 +143,14 @@ def resolve(bundle: Bundle, profile: str, env: Mapping[str, str], *, profiles: P
 
     host = pinned or env_host
     if host:
-        fitting = profiles.for_host(host)
-        if len(fitting) == 1:
+        matching = profiles.for_host(host)
+        if len(matching) == 1:
             return Identity(
-                host=host, profile=fitting[0].name, target=target, mode=mode, source="the only profile for it"
+                host=host, profile=matching[0].name, target=target, mode=mode, source="the only profile for it"
             )
-        if fitting:
-            candidates = suggest(bundle, tuple(p.name for p in fitting))
-            return problem(f"{len(fitting)} profiles are for {host}: choose one", host, candidates)
+        if matching:
+            candidates = suggest(bundle, tuple(p.name for p in matching))
+            return problem(f"{len(matching)} profiles are for {host}: choose one", host, candidates)
         return problem(f"no profile is for {host}: sign in with `databricks auth login --host {host}`", host)
     if profiles.default:
         found = profiles.get(profiles.default)
