@@ -118,11 +118,12 @@ class CatalogApi:
     def _name(self, kind: Kind, body: Json) -> str:
         for part in (*kind.parents, "name"):
             value = need_text(body, part)
-            bad = any(ord(character) < 32 or character in " ./" for character in value)
-            if bad and kind is not LOCATION:
-                raise invalid(f'Invalid input: {kind.word} {part}: name "{value[:200]}" {BAD_NAME}')
             if part in kind.lower:
                 body[part] = value.lower()
+        # Parents are taken to exist under whatever name they are given; only the new object's own name is checked.
+        own = body["name"]
+        if kind is not LOCATION and any(ord(character) < 32 or character in " ./" for character in own):
+            raise invalid(f'Invalid input: RPC Create{kind.word.replace(" ", "")} name: name "{own[:200]}" {BAD_NAME}')
         return ".".join(body[part] for part in (*kind.parents, "name"))
 
     def _need_parents(self, kind: Kind, body: Json) -> None:
@@ -316,7 +317,7 @@ class CatalogApi:
             **(await json_body(request)),
             "table_name": full,
             "status": "MONITOR_STATUS_ACTIVE",
-            "monitor_version": "0",
+            "monitor_version": 0,
             "profile_metrics_table_name": f"{full}_profile_metrics",
             "drift_metrics_table_name": f"{full}_drift_metrics",
             "dashboard_id": self.store.ids.hex(32),

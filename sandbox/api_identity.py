@@ -51,7 +51,8 @@ def routes(store: Store) -> list[Route]:
         ("GET", "/api/2.0/preview/scim/v2/Users", api.users),
         ("GET", "/api/2.0/preview/scim/v2/Groups", api.groups),
         ("POST", "/api/2.0/preview/scim/v2/Groups", api.create_group),
-        ("GET", "/api/2.0/preview/scim/v2/ServicePrincipals", api.nobody),
+        ("GET", "/api/2.0/preview/scim/v2/ServicePrincipals", api.principals),
+        ("POST", "/api/2.0/preview/scim/v2/ServicePrincipals", api.create_principal),
         ("POST", "/telemetry-ext", api.telemetry),
         ("GET", "/api/2.0/permissions/{object_type}/{object_id}", api.get_permissions),
         ("GET", "/api/2.0/permissions/{prefix}/{object_type}/{object_id}", api.get_permissions),
@@ -113,8 +114,21 @@ class IdentityApi:
         self.store.kind("groups")[name] = {"displayName": name}
         return respond({"id": str(101 + len(self.store.kind("groups"))), "displayName": name}, 201)
 
-    async def nobody(self, _: Request) -> Response:
-        return respond({"totalResults": 0, "startIndex": 1, "itemsPerPage": 0, "Resources": []})
+    async def principals(self, _: Request) -> Response:
+        found = list(self.store.kind("service_principals").values())
+        return respond({"totalResults": len(found), "startIndex": 1, "itemsPerPage": len(found), "Resources": found})
+
+    async def create_principal(self, request: Request) -> Response:
+        body = await json_body(request)
+        new_id = str(self.store.ids.number())
+        record: Json = {
+            "id": new_id,
+            "applicationId": body.get("applicationId") or self.store.ids.uuid(),
+            "displayName": str(body.get("displayName") or ""),
+            "active": True,
+        }
+        self.store.kind("service_principals")[new_id] = record
+        return respond(record, 201)
 
     async def telemetry(self, request: Request) -> Response:
         logs = (await json_body(request)).get("protoLogs") or []
