@@ -101,7 +101,7 @@ _CUT_KEYED = re.compile(
     re.IGNORECASE,
 )
 _MASK_AT_END = re.compile(r"\[redacted\][\s\\]*\Z")
-_FIRST_RUN = re.compile(rf"\A([\s|│>]{{0,60}})([A-Za-z0-9+/._~=%-]{{8,8000}})")
+_FIRST_RUN = re.compile(r"\A([\s|│>]{0,60})([A-Za-z0-9+/._~=%-]{8,8000})")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d|\d\d[:.]\d\d")
 _PEM_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----", re.IGNORECASE)
 _PEM_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----", re.IGNORECASE)
@@ -181,10 +181,8 @@ class _Carry:
         return f"{match.group(1)}{MASK}{text[match.end() :]}"
 
     def _look_ahead(self, text: str) -> str:
-        begin = None
-        for begin in _PEM_BEGIN.finditer(text):
-            pass
-        if begin is not None and _PEM_END.search(text, begin.end()) is None:
+        begins = list(_PEM_BEGIN.finditer(text))
+        if begins and _PEM_END.search(text, begins[-1].end()) is None:
             self._pem = _PEM_LINES
         elif _CUT_PREFIX.search(text[-20:]):
             self._awaited = self._hex = True

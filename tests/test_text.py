@@ -5,53 +5,18 @@ from __future__ import annotations
 import re
 
 import pytest
+from dbops_tui.core.text import Cleaner, clean, clip, strip_html_spans
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dbops_tui.core.text import Cleaner, clean, clip, strip_html_spans
-
 ACTIVE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 
-PIECES = st.sampled_from(
-    [
-        "\x1b",
-        "\x1b[",
-        "\x9b",
-        "31",
-        ";",
-        ":",
-        "m",
-        "\x1b]",
-        "\x9d",
-        "8;;",
-        "\x07",
-        "\x1b\\",
-        "\x9c",
-        "\x1bP",
-        "\x90",
-        "\x1b^",
-    ]
-    + [
-        "\x1bX",
-        "\x1b_",
-        "\x98",
-        "\x9e",
-        "\x9f",
-        "c",
-        "\r",
-        "\n",
-        "\r\n",
-        "\t",
-        "abc",
-        "é",
-        "\u202e",
-        "\u200b",
-        "(",
-        " ",
-        "B",
-    ]
-    + ["\x00", "\x08", "\x7f", "\x85", "\u2028", "\ud800", "[", "]", "2J"]
-)
+_PARTS = [
+    *["\x1b", "\x1b[", "\x9b", "31", ";", ":", "m", "\x1b]", "\x9d", "8;;", "\x07", "\x1b\\", "\x9c", "\x1bP", "\x90"],
+    *["\x1b^", "\x1bX", "\x1b_", "\x98", "\x9e", "\x9f", "c", "\r", "\n", "\r\n", "\t", "abc", "é", "\u202e", "\u200b"],
+    *["(", " ", "B", "\x00", "\x08", "\x7f", "\x85", "\u2028", "\ud800", "[", "]", "2J"],
+]
+PIECES = st.sampled_from(_PARTS)
 NOISE = st.lists(st.one_of(PIECES, st.text(max_size=3)), max_size=25).map("".join)
 
 

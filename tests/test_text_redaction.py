@@ -9,12 +9,13 @@ import random
 import uuid
 
 import pytest
-
 from dbops_tui.core.text import LineRedactor, Redactor, redact
 
 _RANDOM = random.Random(20261124)
 HEX = "".join(_RANDOM.choice("0123456789abcdef") for _ in range(32))
 OPAQUE = "".join(_RANDOM.choice("abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789") for _ in range(40))
+
+BASE64 = base64.b64encode(OPAQUE.encode()).decode()
 
 
 def _part(data: dict[str, object]) -> str:
@@ -34,7 +35,7 @@ SHAPES: dict[str, tuple[str, str]] = {
     "bearer header": (f"Authorization: Bearer {OPAQUE}", OPAQUE),
     "bearer in json": (json.dumps({"Authorization": f"Bearer {OPAQUE}"}), OPAQUE),
     "bearer alone": (f"sent Bearer {OPAQUE}", OPAQUE),
-    "basic header": (f"authorization: Basic {base64.b64encode(OPAQUE.encode()).decode()}", base64.b64encode(OPAQUE.encode()).decode()),
+    "basic header": (f"authorization: Basic {BASE64}", BASE64),
     "client secret": (f"client_secret = {OPAQUE}", OPAQUE),
     "client secret in json": (json.dumps({"client_secret": OPAQUE}), OPAQUE),
     "client secret of the environment": (f"ARM_CLIENT_SECRET={OPAQUE}", OPAQUE),
