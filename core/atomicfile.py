@@ -1,30 +1,57 @@
 """Writes a file whole or not at all: temporary file beside it, synced, renamed over it, folder synced.
 
-Never follows a link at the last step and never loosens the mode a file has.
+Never leaves half a file, never loosens the mode a file has, and never leads out of the folder it was told to stay in.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 
 
-def write_atomic(path: Path, data: bytes, *, mode: int | None = None) -> None:
-    """Replace `path` by `data`. Its mode stays, or is `mode` where given or where it is new (0600). Raises OSError."""
-    target = path.resolve() if path.is_symlink() else path
+class Outside(OSError):
+    """The path, or a link on the way to it, leads out of the folder that was named, or to what is no plain file."""
+
+
+def inside(path: Path, root: Path) -> Path:
+    """The real path of `path`, which need not exist. Raises Outside where it is not below `root`, or no plain file."""
     try:
-        kept: int | None = target.stat().st_mode & 0o7777
+        real, base = path.resolve(), root.resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise Outside(f"{path.name!r} cannot be followed: {error}") from error
+    if real == base or not real.is_relative_to(base):
+        raise Outside(f"{path} leads out of {root}")
+    try:
+        mode = real.lstat().st_mode
     except FileNotFoundError:
-        kept = None
+        return real
+    if not stat.S_ISREG(mode):
+        raise Outside(f"{path} is not a plain file")
+    return real
+
+
+def write_atomic(path: Path, data: bytes, *, mode: int | None = None, root: Path | None = None) -> None:
+    """Replace `path` by `data`; a link is followed, where `root` is given only to what is below it.
+
+    Mode and owner stay; a new file gets `mode`, else 0600. Raises OSError (Outside) and then nothing has changed.
+    """
+    target = inside(path, root) if root is not None else path.resolve() if path.is_symlink() else path
+    before: os.stat_result | None = None
+    with contextlib.suppress(FileNotFoundError):
+        before = target.stat()
     handle, name = tempfile.mkstemp(prefix=f".{target.name[:40]}.", suffix=".tmp", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, mode if mode is not None else kept if kept is not None else 0o600)
+        if before is not None:
+            _keep_owner(name, before)
+        kept = 0o600 if before is None else stat.S_IMODE(before.st_mode)
+        os.chmod(name, mode if mode is not None else kept)
         os.replace(name, target)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -41,3 +68,13 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _keep_owner(name: str, before: os.stat_result) -> None:
+    if not hasattr(os, "chown"):
+        return
+    now = os.stat(name)
+    if (now.st_uid, now.st_gid) != (before.st_uid, before.st_gid):
+        # Only root may give a file away; a group of our own may be kept by anybody.
+        with contextlib.suppress(OSError):
+            os.chown(name, before.st_uid, before.st_gid)

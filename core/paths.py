@@ -6,31 +6,24 @@ Never creates anything outside of the user's state, cache and config folders; fo
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 APP = "dbops-tui"
+# What promises locks and shared memory and does not always keep it. Every `fuse.*` counts too: nobody can tell them
+# apart by name, and for the price of a slower journal nothing is at risk.
 _NETWORK = frozenset(
     {
-        "nfs",
-        "nfs4",
-        "cifs",
-        "smb3",
-        "smbfs",
-        "9p",
-        "fuse.sshfs",
-        "fuse.s3fs",
-        "afs",
-        "lustre",
-        "glusterfs",
-        "ceph",
-        "beegfs",
-        "gpfs",
-        "ncpfs",
+        *("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "lustre", "glusterfs", "ceph", "beegfs", "gpfs"),
+        *("ncpfs", "ncp", "coda", "orangefs", "pvfs2", "ocfs2", "davfs", "fuse", "virtiofs", "vboxsf", "vmhgfs"),
+        *("prl_fs", "drvfs", "wslfs", "acfs", "panfs", "webdav"),
     }
 )
+_LOCAL_FUSE = frozenset({"fuse.portal", "fuse.lxcfs"})
+_OCTAL = re.compile(r"\\([0-7]{3})")  # how mountinfo writes blanks and backslashes (proc(5))
 
 
 def state_dir(env: Mapping[str, str] = os.environ) -> Path:
@@ -66,11 +59,14 @@ def config_path(env: Mapping[str, str] = os.environ) -> Path:
 
 def _private(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    info = folder.lstat()
-    if stat.S_ISLNK(info.st_mode):
-        info = folder.stat()
-    if hasattr(os, "getuid") and info.st_uid != os.getuid():
-        raise PermissionError(f"{folder} belongs to somebody else")
+    if os.name != "posix":
+        return folder
+    for info in (folder.lstat(), folder.stat()):
+        # A link may stand here, but only one that we made and that leads to what is ours.
+        if info.st_uid != os.getuid():
+            raise PermissionError(13, "belongs to somebody else", str(folder))
+    if not stat.S_ISDIR(info.st_mode):
+        raise NotADirectoryError(20, "is not a folder", str(folder))
     if stat.S_IMODE(info.st_mode) & 0o077:
         folder.chmod(0o700)
     return folder
@@ -93,8 +89,9 @@ def classify_filesystem(path: Path, mountinfo: str | None = None) -> Literal["lo
         fields = before.split(" ")
         if not separator or len(fields) < 5:
             continue
-        point = fields[4].replace("\\040", " ")
+        point = _OCTAL.sub(lambda match: chr(int(match.group(1), 8)), fields[4])
         inside = real == point or real.startswith(point.rstrip("/") + "/")
         if inside and len(point) >= len(best):
             best, kind = point, after.split(" ")[0]
-    return "network" if kind in _NETWORK else "local"
+    remote = kind in _NETWORK or (kind.startswith("fuse.") and kind not in _LOCAL_FUSE)
+    return "network" if remote else "local"
