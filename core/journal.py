@@ -20,33 +20,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .guard import Act, Refused
-from .lock import Held, Lock
+from .journal_schema import MIGRATIONS
+from .lock import Lock
 from .paths import classify_filesystem
-from .text import Redactor
+from .text import Redactor, clip
 
-SCHEMA = 1
 MAX_BYTES = 50_000_000
+MAX_TEXT = 200_000  # characters of one string in a row
 BUSY_MS = 10_000
-
-_TABLES = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE loops (
-  loop_id TEXT PRIMARY KEY, started TEXT NOT NULL, ended TEXT, outcome TEXT, iterations INTEGER NOT NULL DEFAULT 0,
-  state TEXT NOT NULL DEFAULT '{}', record TEXT);
-CREATE TABLE operations (
-  op_id INTEGER PRIMARY KEY, loop_id TEXT, kind TEXT NOT NULL, key TEXT NOT NULL, token TEXT NOT NULL DEFAULT '',
-  host TEXT NOT NULL DEFAULT '', target TEXT NOT NULL DEFAULT '', command TEXT NOT NULL DEFAULT '',
-  intent_at TEXT NOT NULL, intent TEXT NOT NULL DEFAULT '{}', result_at TEXT, outcome TEXT, result TEXT);
-CREATE TABLE events (seq INTEGER PRIMARY KEY, at TEXT NOT NULL, loop_id TEXT, name TEXT NOT NULL, data TEXT NOT NULL);
-CREATE TABLE durations (
-  ref TEXT NOT NULL, task_key TEXT NOT NULL, run_id TEXT NOT NULL, ms INTEGER NOT NULL, outcome TEXT NOT NULL,
-  ended_ms INTEGER NOT NULL, PRIMARY KEY (run_id, task_key));
-CREATE TABLE outputs (task_run_id TEXT PRIMARY KEY, at TEXT NOT NULL, data TEXT NOT NULL);
-CREATE TABLE learned (id INTEGER PRIMARY KEY, at TEXT NOT NULL, cause TEXT NOT NULL, row TEXT NOT NULL,
-  evidence TEXT NOT NULL, fix TEXT NOT NULL, outcome TEXT NOT NULL, iterations INTEGER NOT NULL);
-CREATE INDEX events_loop ON events (loop_id, seq);
-CREATE INDEX durations_ref ON durations (ref, task_key, ended_ms);
-"""
+_PRUNE_EVERY = 2_000  # events
 
 T = TypeVar("T")
 
@@ -54,10 +36,15 @@ T = TypeVar("T")
 class JournalUnavailable(Exception):
     """The journal cannot be used; the message says why and where. Watching goes on, nothing may be changed."""
 
+    def __init__(self, reason: str, path: Path) -> None:
+        super().__init__(f"{reason} ({path})")
+        self.reason = reason
+        self.path = path
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One intent with its result; `outcome` is empty while nothing is known of the end."""
+    """One intent with its result; `outcome` is empty while nothing is known of the end. Times in ISO 8601 UTC."""
 
     op_id: int
     loop_id: str
@@ -68,6 +55,11 @@ class Operation:
     intent: dict[str, Any]
     outcome: str
     result: dict[str, Any]
+    host: str = ""
+    target: str = ""
+    user: str = ""
+    command: str = ""
+    result_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +77,8 @@ class LoopRow:
 
 def journal_path(folder: Path, root: Path, target: str) -> Path:
     """The journal's file for a bundle and target: a readable name and a hash of the real path."""
-    digest = hashlib.sha256(f"{root.resolve()}\n{target}".encode()).hexdigest()[:16]
-    name = re.sub(r"[^\w.-]+", "_", f"{root.name}-{target or 'default'}")[:60]
+    digest = hashlib.sha256(f"{root.resolve()}\n{target}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    name = re.sub(r"[^\w.-]+", "_", f"{root.name}-{target or 'default'}", flags=re.ASCII)[:60]
     return folder / f"{name}-{digest}.sqlite3"
 
 
@@ -95,84 +87,89 @@ class Journal:
 
     def __init__(self, path: Path, redactor: Redactor) -> None:
         self.path = path
-        self.note = ""
+        self.note = ""  # what a person should know about how it was opened
+        self.problem = ""  # why the latest write failed; empty where it did not
         self.loop_id = ""
         self._redactor = redactor
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._db: sqlite3.Connection | None = None
         self._lock: Lock | None = None
-        self._broken = ""
+        self._events = 0
 
     @classmethod
     async def open(
-        cls, path: Path, *, redactor: Redactor | None = None, read_only: bool = False, mountinfo: str | None = None
+        cls,
+        path: Path,
+        *,
+        redactor: Redactor | None = None,
+        read_only: bool = False,
+        mountinfo: str | None = None,
+        about: Mapping[str, str] | None = None,
     ) -> Journal:
         """The journal at `path`, made where it is missing; with `read_only` no lock is taken and nothing is written.
 
-        Raises lock.Held where another process writes it, JournalUnavailable where it cannot be used.
+        `about` (the bundle's root, target, host) is kept for `about()`. Raises lock.Held where another process
+        writes it, JournalUnavailable where it cannot be used.
         """
         journal = cls(path, redactor or Redactor())
         try:
-            await journal._do(lambda: journal._open(read_only=read_only, mountinfo=mountinfo))
+            await journal._do(lambda: journal._open(read_only, mountinfo, about or {}))
         except BaseException:
             journal._pool.shutdown(wait=False)
             raise
         return journal
 
     async def close(self) -> None:
-        """Give back the lock and close the file."""
-        with contextlib.suppress(RuntimeError):
+        """Give back the lock and close the file. What was written stays written also without this."""
+        with contextlib.suppress(JournalUnavailable):
             await self._do(self._close)
-            self._pool.shutdown(wait=True)
+        self._pool.shutdown(wait=True)
 
     # --- intents and results: what makes a restart safe -----------------------------------------------------------
 
     async def intent(self, act: Act) -> int:
         """Write down what is about to be done and sync it. Raises guard.Refused where it cannot be written."""
-        data = self._json(dict(act.data))
-        row = (self.loop_id, act.kind, act.key, act.token, act.host, act.target, self._text(act.command), _now(), data)
+        row = (
+            *(self.loop_id, act.kind, act.key, act.token, act.host, act.target, act.user),
+            *(self._text(act.command), _now(), self._json(dict(act.data))),
+        )
+        sql = (
+            "INSERT INTO operations (loop_id, kind, key, token, host, target, user, command, intent_at, intent)"
+            " VALUES (?,?,?,?,?,?,?,?,?,?)"
+        )
         try:
-            return await self._do(
-                lambda: self._write(
-                    "INSERT INTO operations (loop_id, kind, key, token, host, target, command, intent_at, intent)"
-                    " VALUES (?,?,?,?,?,?,?,?,?)",
-                    row,
-                    sync=True,
-                )
-            )
+            return await self._do(lambda: self._write(sql, row, sync=True))
         except JournalUnavailable as error:
-            raise Refused(f"nothing is done without a journal: {error}", exit_code=1) from error
+            raise Refused(f"nothing is done without a journal: {error}", exit_code=1, flag="DBOPS_STATE_DIR") from error
 
     async def result(self, op_id: int, outcome: str, data: Mapping[str, object]) -> None:
-        """Write down how an operation ended: done, refused or unknown."""
+        """Write down how an operation ended: done, refused or unknown.
+
+        Raises nothing: a result that could not be written leaves the intent open, so that it is looked at again.
+        """
         row = (_now(), outcome, self._json(dict(data)), op_id)
-        with contextlib.suppress(JournalUnavailable):
-            await self._do(
-                lambda: self._write(
-                    "UPDATE operations SET result_at=?, outcome=?, result=? WHERE op_id=?", row, sync=True
-                )
-            )
+        sql = "UPDATE operations SET result_at=?, outcome=?, result=? WHERE op_id=?"
+        await self._try(lambda: self._write(sql, row, sync=True))
 
     async def open_operations(self) -> tuple[Operation, ...]:
         """The intents whose end nobody knows, oldest first."""
-        rows = await self._do(
-            lambda: self._read(
-                "SELECT op_id, loop_id, kind, key, token, intent_at, intent, outcome, result FROM operations"
-                " WHERE outcome IS NULL OR outcome='unknown' ORDER BY op_id"
-            )
-        )
-        return tuple(_operation(row) for row in rows)
+        return await self._operations("outcome IS NULL OR outcome='unknown'")
 
     async def operations(self, loop_id: str) -> tuple[Operation, ...]:
         """All operations of one loop, oldest first."""
-        rows = await self._do(
-            lambda: self._read(
-                "SELECT op_id, loop_id, kind, key, token, intent_at, intent, outcome, result FROM operations"
-                " WHERE loop_id=? ORDER BY op_id",
-                (loop_id,),
-            )
-        )
-        return tuple(_operation(row) for row in rows)
+        return await self._operations("loop_id=?", (loop_id,))
+
+    async def deployed(self) -> tuple[Operation, ...]:
+        """The latest deploy of each host and target that was not destroyed since, oldest first."""
+        found: dict[tuple[str, str], Operation] = {}
+        for row in await self._operations("kind IN ('deploy', 'destroy') AND outcome IN ('done', 'unknown')"):
+            place = (row.host, row.target)
+            if row.kind == "deploy":
+                found.pop(place, None)
+                found[place] = row
+            elif row.outcome == "done":
+                found.pop(place, None)
+        return tuple(found.values())
 
     # --- loops and events -------------------------------------------------------------------------------------------
 
@@ -184,15 +181,12 @@ class Journal:
         ended = _now() if outcome else None
         packed = self._json(record) if record is not None else None
         row = (loop_id, _now(), ended, outcome or None, iterations, self._json(state), packed)
-        await self._do(
-            lambda: self._write(
-                "INSERT INTO loops (loop_id, started, ended, outcome, iterations, state, record) VALUES (?,?,?,?,?,?,?)"
-                " ON CONFLICT (loop_id) DO UPDATE SET ended=excluded.ended, outcome=excluded.outcome,"
-                " iterations=excluded.iterations, state=excluded.state, record=COALESCE(excluded.record, record)",
-                row,
-                sync=True,
-            )
+        sql = (
+            "INSERT INTO loops (loop_id, started, ended, outcome, iterations, state, record) VALUES (?,?,?,?,?,?,?)"
+            " ON CONFLICT (loop_id) DO UPDATE SET ended=excluded.ended, outcome=excluded.outcome,"
+            " iterations=excluded.iterations, state=excluded.state, record=COALESCE(excluded.record, record)"
         )
+        await self._do(lambda: self._write(sql, row, sync=True))
 
     async def last_loop(self, loop_id: str = "") -> LoopRow | None:
         """The newest loop, or the one named (the start of an id is enough); None where there is none."""
@@ -211,16 +205,12 @@ class Journal:
     async def event(self, name: str, data: Mapping[str, Any]) -> None:
         """Append an event to the stream; lost rather than in the way where the journal is in trouble."""
         row = (_now(), self.loop_id, name, self._json(dict(data)))
-        with contextlib.suppress(JournalUnavailable):
-            await self._do(lambda: self._write("INSERT INTO events (at, loop_id, name, data) VALUES (?,?,?,?)", row))
+        await self._try(lambda: self._append_event(row))
 
     async def events(self, loop_id: str, limit: int = 1000) -> tuple[tuple[str, str, dict[str, Any]], ...]:
         """(at, name, data) of a loop, oldest first."""
-        rows = await self._do(
-            lambda: self._read(
-                "SELECT at, name, data FROM events WHERE loop_id=? ORDER BY seq LIMIT ?", (loop_id, limit)
-            )
-        )
+        sql = "SELECT at, name, data FROM events WHERE loop_id=? ORDER BY seq LIMIT ?"
+        rows = await self._do(lambda: self._read(sql, (loop_id, limit)))
         return tuple((row[0], row[1], _load(row[2])) for row in rows)
 
     # --- what past runs teach ---------------------------------------------------------------------------------------
@@ -228,30 +218,31 @@ class Journal:
     async def add_duration(self, ref: str, task_key: str, run_id: str, ms: int, outcome: str, ended_ms: int) -> None:
         """Remember how long a run (`task_key` empty) or a task run took."""
         row = (ref, task_key, run_id, ms, outcome, ended_ms)
-        with contextlib.suppress(JournalUnavailable):
-            await self._do(lambda: self._write("INSERT OR REPLACE INTO durations VALUES (?,?,?,?,?,?)", row))
+        await self._try(lambda: self._write("INSERT OR REPLACE INTO durations VALUES (?,?,?,?,?,?)", row))
 
     async def durations(self, ref: str, task_key: str = "", limit: int = 50) -> tuple[int, ...]:
         """Milliseconds of past successful runs, newest first."""
-        rows = await self._do(
-            lambda: self._read(
-                "SELECT ms FROM durations WHERE ref=? AND task_key=? AND outcome='succeeded'"
-                " ORDER BY ended_ms DESC LIMIT ?",
-                (ref, task_key, limit),
-            )
+        sql = (
+            "SELECT ms FROM durations WHERE ref=? AND task_key=? AND outcome='succeeded' ORDER BY ended_ms DESC LIMIT ?"
         )
+        rows = await self._do(lambda: self._read(sql, (ref, task_key, limit)))
         return tuple(row[0] for row in rows)
+
+    async def save_output(self, task_run_id: str, data: Mapping[str, Any]) -> None:
+        """Keep the output of a task run that has ended: it never changes, so the first one stays."""
+        row = (task_run_id, _now(), self._json(dict(data)))
+        await self._try(lambda: self._write("INSERT OR IGNORE INTO outputs VALUES (?,?,?)", row))
+
+    async def output(self, task_run_id: str) -> dict[str, Any] | None:
+        """A kept output, redacted; None where there is none."""
+        rows = await self._do(lambda: self._read("SELECT data FROM outputs WHERE task_run_id=?", (task_run_id,)))
+        return _load(rows[0][0]) if rows else None
 
     async def learn(self, cause: str, row: str, evidence: str, fix: str, outcome: str, iterations: int) -> None:
         """Keep an error and what mended it (or did not)."""
         values = (_now(), cause, row, self._text(evidence), self._text(fix), outcome, iterations)
-        with contextlib.suppress(JournalUnavailable):
-            await self._do(
-                lambda: self._write(
-                    "INSERT INTO learned (at, cause, row, evidence, fix, outcome, iterations) VALUES (?,?,?,?,?,?,?)",
-                    values,
-                )
-            )
+        sql = "INSERT INTO learned (at, cause, row, evidence, fix, outcome, iterations) VALUES (?,?,?,?,?,?,?)"
+        await self._try(lambda: self._write(sql, values))
 
     async def learned(self) -> tuple[dict[str, Any], ...]:
         """What was learned, oldest first."""
@@ -259,154 +250,262 @@ class Journal:
         rows = await self._do(lambda: self._read(f"SELECT {', '.join(names)} FROM learned ORDER BY id"))
         return tuple(dict(zip(names, row, strict=True)) for row in rows)
 
+    async def about(self) -> dict[str, str]:
+        """What was said of the bundle when the journal was opened for writing."""
+        return dict(await self._do(lambda: self._read("SELECT key, value FROM meta")))
+
     # --- inside the journal's thread --------------------------------------------------------------------------------
 
     async def _do(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        try:
+            future = asyncio.get_running_loop().run_in_executor(self._pool, work)
+        except RuntimeError as error:
+            raise JournalUnavailable("the journal is closed", self.path) from error
+        return await future
 
-    def _open(self, *, read_only: bool, mountinfo: str | None) -> None:
+    async def _try(self, work: Callable[[], object]) -> None:
+        with contextlib.suppress(JournalUnavailable):
+            await self._do(work)
+
+    async def _operations(self, where: str, values: tuple[Any, ...] = ()) -> tuple[Operation, ...]:
+        sql = (
+            "SELECT op_id, loop_id, kind, key, token, intent_at, intent, outcome, result, host, target, user, command,"
+            f" result_at FROM operations WHERE {where} ORDER BY op_id"
+        )
+        return tuple(_operation(row) for row in await self._do(lambda: self._read(sql, values)))
+
+    def _open(self, read_only: bool, mountinfo: str | None, about: Mapping[str, str]) -> None:
         if read_only:
-            if not self.path.exists():
-                raise JournalUnavailable(f"there is no journal yet ({self.path})")
-            self._db = self._connect(f"file:{self.path}?mode=ro")
-            self._check_schema()
+            self._open_reader()
             return
         try:
-            self._lock = Lock.take(self.path.with_suffix(".lock"))
-        except Held:
-            raise
+            self._lock = Lock.take(self.path.with_suffix(".lock"), mountinfo=mountinfo)
         except OSError as error:
-            raise JournalUnavailable(f"{self.path.parent} cannot be written: {error.strerror or error}") from error
+            reason = f"the state folder cannot be written: {error.strerror or error}"
+            raise JournalUnavailable(reason, self.path.parent) from error
         try:
-            self._open_writer(mountinfo)
+            self._open_writer(classify_filesystem(self.path.parent, mountinfo) == "network")
+            for key, value in about.items():
+                self._write("INSERT OR REPLACE INTO meta VALUES (?,?)", (key, self._text(value)))
         except BaseException:
             self._close()
             raise
 
-    def _open_writer(self, mountinfo: str | None) -> None:
-        network = classify_filesystem(self.path.parent, mountinfo) == "network"
-        try:
-            self._prepare(network)
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError) and not _is_corrupt(error):
-                raise JournalUnavailable(f"{self.path}: {error}") from error
-            self._set_aside(str(error))
+    def _open_reader(self) -> None:
+        if not self.path.exists():
+            raise JournalUnavailable("there is no journal yet", self.path)
+        wal = self.path.with_name(self.path.name + "-wal")
+        quiet = not wal.exists() or wal.stat().st_size == 0
+        # A folder that cannot be written has no room for the shared memory of WAL: without a WAL none is needed.
+        for options in ("mode=ro", "mode=ro&immutable=1") if quiet else ("mode=ro",):
+            try:
+                self._db = self._connect(options)
+                version = self._version()
+            except sqlite3.Error as error:
+                problem = error
+                self._disconnect()
+                continue
+            if not 0 < version <= len(MIGRATIONS):
+                self._disconnect()
+                raise JournalUnavailable(_wrong_version(version), self.path)
+            return
+        raise JournalUnavailable(f"it cannot be read: {problem}", self.path) from problem
+
+    def _open_writer(self, network: bool) -> None:
+        for attempt in (1, 2):
             try:
                 self._prepare(network)
-            except sqlite3.Error as again:
-                raise JournalUnavailable(f"{self.path}: {again}") from again
-        except OSError as error:
-            raise JournalUnavailable(f"{self.path}: {error.strerror or error}") from error
+                return
+            except sqlite3.DatabaseError as error:
+                damaged = not isinstance(error, sqlite3.OperationalError) or _is_damage(error)
+                if attempt == 2 or not damaged:
+                    raise JournalUnavailable(str(error), self.path) from error
+                try:
+                    self._set_aside(str(error))
+                except OSError as stuck:
+                    raise JournalUnavailable(f"{error}; {stuck.strerror or stuck}", self.path) from error
+            except OSError as error:
+                raise JournalUnavailable(error.strerror or str(error), self.path) from error
 
     def _prepare(self, network: bool) -> None:
-        if not self.path.exists():
-            os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0), 0o600))
-        self._db = self._connect(f"file:{self.path}?mode=rw")
+        self._make_file()
+        self._db = self._connect("mode=rw")
+        # WAL needs shared memory, which network file systems only pretend to have: it corrupts there.
+        wanted = "delete" if network else "wal"
+        answer = self._db.execute(f"PRAGMA journal_mode={wanted}").fetchone()[0]
+        if network and answer == "wal":
+            raise sqlite3.OperationalError("it is in use in WAL mode, which is not safe on a network file system")
         if network:
-            # WAL needs shared memory, which network file systems only pretend to have: it corrupts there.
-            self._db.execute("PRAGMA journal_mode=DELETE")
-            self.note = "the state folder is on a network file system: slower, and one console at a time"
-        else:
-            answer = self._db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
-            if answer != "wal":
-                self.note = f"the journal runs in {answer} mode"
+            self._add_note("the state folder is on a network file system: slower, and one writer at a time")
+        elif answer != "wal":
+            self._add_note(f"the journal runs in {answer} mode")
         self._db.execute("PRAGMA synchronous=FULL")
         if self._db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("the file is damaged")
-        self._check_schema()
+        self._migrate()
         self._prune()
 
-    def _connect(self, uri: str) -> sqlite3.Connection:
+    def _make_file(self) -> None:
+        no_follow = getattr(os, "O_NOFOLLOW", 0)
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | no_follow, 0o600))
+            return
+        handle = os.open(self.path, os.O_RDONLY | no_follow)
         try:
-            return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_MS / 1000, check_same_thread=False)
-        except sqlite3.Error as error:
-            raise JournalUnavailable(f"{self.path}: {error}") from error
+            if os.name == "posix":
+                os.fchmod(handle, 0o600)
+            if os.fstat(handle).st_size == 0:
+                self._add_note("the journal was an empty file: a new one was begun")
+        finally:
+            os.close(handle)
 
-    def _check_schema(self) -> None:
+    def _connect(self, options: str) -> sqlite3.Connection:
+        uri = f"{self.path.absolute().as_uri()}?{options}"
+        return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_MS / 1000, check_same_thread=False)
+
+    def _version(self) -> int:
         assert self._db is not None
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA:
-            raise JournalUnavailable(
-                f"{self.path} was written by a newer version (schema {version}): upgrade, or move it"
-            )
-        if version == 0:
-            tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            if tables:
-                raise sqlite3.DatabaseError("not a journal of ours")
-            self._db.executescript(f"BEGIN IMMEDIATE;{_TABLES}PRAGMA user_version={SCHEMA};COMMIT;")
+        return int(self._db.execute("PRAGMA user_version").fetchone()[0])
+
+    def _migrate(self) -> None:
+        assert self._db is not None
+        version = self._version()
+        if version > len(MIGRATIONS) or version < 0:
+            raise JournalUnavailable(_wrong_version(version), self.path)
+        if version == 0 and self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            raise sqlite3.DatabaseError("it is a database, but no journal")
+        for number in range(version, len(MIGRATIONS)):
+            try:
+                self._db.executescript(f"BEGIN IMMEDIATE;{MIGRATIONS[number]};PRAGMA user_version={number + 1};COMMIT;")
+            except sqlite3.Error:
+                with contextlib.suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
+                raise
 
     def _set_aside(self, why: str) -> None:
-        if self._db is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._db.close()
-            self._db = None
+        self._disconnect()
         stamp = time.strftime("%Y%m%d-%H%M%S")
-        aside = self.path.with_name(f"{self.path.name}.bad-{stamp}")
-        for suffix in ("", "-wal", "-shm", "-journal"):
+        names = (f"{self.path.name}.bad-{stamp}{f'-{n}' if n else ''}" for n in range(1000))
+        aside = next(path for path in map(self.path.with_name, names) if not path.exists())
+        for suffix in ("-wal", "-shm", "-journal", ""):
             part = self.path.with_name(self.path.name + suffix)
             if part.exists():
                 os.replace(part, aside.with_name(aside.name + suffix))
-        self.note = f"the journal could not be read ({why}); it was kept as {aside.name} and a new one begun"
+        self._add_note(f"the journal could not be read ({why}): it was kept as {aside.name} and a new one begun")
+
+    def _add_note(self, text: str) -> None:
+        if text not in self.note:
+            self.note = f"{self.note}; {text}" if self.note else text
+
+    def _append_event(self, row: tuple[Any, ...]) -> None:
+        self._write("INSERT INTO events (at, loop_id, name, data) VALUES (?,?,?,?)", row)
+        self._events += 1
+        if self._events % _PRUNE_EVERY == 0:
+            self._prune()
 
     def _prune(self) -> None:
+        """Old events go first, then outputs, durations and the records of old loops; open operations never."""
         assert self._db is not None
-        pages, size = (self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
-        if pages * size <= MAX_BYTES:
+        if self._size() <= MAX_BYTES:
             return
-        self._db.execute("DELETE FROM events WHERE seq <= (SELECT max(seq) FROM events) - 20000")
-        self._db.execute("DELETE FROM outputs WHERE rowid <= (SELECT max(rowid) FROM outputs) - 500")
-        self._db.execute("VACUUM")
+        for sql in (
+            "DELETE FROM events WHERE seq <= (SELECT max(seq) FROM events) - 20000",
+            "DELETE FROM outputs WHERE rowid <= (SELECT max(rowid) FROM outputs) - 500",
+            "DELETE FROM events WHERE seq <= (SELECT max(seq) FROM events) - 2000",
+            "DELETE FROM outputs",
+            "DELETE FROM durations WHERE rowid <= (SELECT max(rowid) FROM durations) - 20000",
+            "UPDATE loops SET record=NULL WHERE rowid <= (SELECT max(rowid) FROM loops) - 50",
+            "DELETE FROM events",
+        ):
+            self._db.execute(sql)
+            if self._size() <= MAX_BYTES * 0.8:
+                break
+        with contextlib.suppress(sqlite3.Error):
+            self._db.execute("VACUUM")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _size(self) -> int:
+        """Bytes that hold data, without the pages that are free."""
+        assert self._db is not None
+        total, free, size = (
+            int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        return (total - free) * size
 
     def _write(self, sql: str, row: tuple[Any, ...], *, sync: bool = False) -> int:
         if self._db is None or self._lock is None:
-            raise JournalUnavailable(self._broken or "the journal is not open for writing")
+            raise JournalUnavailable("it is not open for writing", self.path)
         try:
             self._db.execute(f"PRAGMA synchronous={'FULL' if sync else 'NORMAL'}")
-            return int(self._db.execute(sql, row).lastrowid or 0)
+            number = int(self._db.execute(sql, row).lastrowid or 0)
         except sqlite3.Error as error:
-            self._broken = f"{self.path}: {error}"
-            raise JournalUnavailable(self._broken) from error
+            self.problem = f"the journal cannot be written: {error}"
+            raise JournalUnavailable(self.problem, self.path) from error
+        self.problem = ""
+        return number
 
     def _read(self, sql: str, row: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         if self._db is None:
-            raise JournalUnavailable(self._broken or "the journal is not open")
+            raise JournalUnavailable("it is not open", self.path)
         try:
             return self._db.execute(sql, row).fetchall()
         except sqlite3.Error as error:
-            raise JournalUnavailable(f"{self.path}: {error}") from error
+            raise JournalUnavailable(f"it cannot be read: {error}", self.path) from error
 
-    def _close(self) -> None:
+    def _disconnect(self) -> None:
         if self._db is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._db.close()
             self._db = None
+
+    def _close(self) -> None:
+        self._disconnect()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
     def _text(self, text: str) -> str:
-        return self._redactor.redact(text)
+        # Half of a surrogate pair can be in a file name or a JSON reply, and in no sqlite text.
+        return self._redactor.redact(clip(text.encode("utf-8", "replace").decode(), MAX_TEXT))
 
     def _json(self, data: Any) -> str:
         return json.dumps(self._inert(data), ensure_ascii=False)
 
     def _inert(self, data: Any) -> Any:
         # String by string: a secret's shape that spans JSON punctuation must not tear the document apart.
-        if isinstance(data, dict):
-            return {str(key): self._inert(value) for key, value in data.items()}
-        if isinstance(data, (list, tuple)):
+        if isinstance(data, Mapping):
+            return {self._text(str(key)): self._value(str(key), value) for key, value in data.items()}
+        if isinstance(data, (list, tuple, set, frozenset)):
             return [self._inert(value) for value in data]
         if data is None or isinstance(data, (bool, int, float)):
             return data
         return self._text(str(data))
 
+    def _value(self, key: str, value: Any) -> Any:
+        # `{"client_secret": "..."}` has the shape only as a pair.
+        if not isinstance(value, str):
+            return self._inert(value)
+        head = f"{key}="
+        pair = self._text(head + value)
+        return pair.removeprefix(head) if pair.startswith(head) else self._text(value)
 
-def _is_corrupt(error: sqlite3.OperationalError) -> bool:
-    return "malformed" in str(error) or "not a database" in str(error)
+
+def _is_damage(error: sqlite3.OperationalError) -> bool:
+    return any(words in str(error) for words in ("malformed", "not a database", "file is encrypted"))
+
+
+def _wrong_version(version: int) -> str:
+    if version > len(MIGRATIONS):
+        return f"it was written by a newer version of this program (schema {version}): upgrade, or move the file away"
+    return "it is no journal"
 
 
 def _operation(row: tuple[Any, ...]) -> Operation:
-    return Operation(row[0], row[1] or "", row[2], row[3], row[4], row[5], _load(row[6]), row[7] or "", _load(row[8]))
+    return Operation(
+        *(row[0], row[1] or "", row[2], row[3], row[4], row[5], _load(row[6]), row[7] or "", _load(row[8])),
+        *(row[9], row[10], row[11], row[12], row[13] or ""),
+    )
 
 
 def _load(text: str | None) -> dict[str, Any]:
@@ -418,4 +517,4 @@ def _load(text: str | None) -> dict[str, Any]:
 
 
 def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + "Z"
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
