@@ -330,6 +330,7 @@ class Journal:
     def _prepare(self, network: bool) -> None:
         self._make_file()
         self._db = self._connect("mode=rw")
+        self._refuse_strangers()
         # WAL needs shared memory, which network file systems only pretend to have: it corrupts there.
         wanted = "delete" if network else "wal"
         answer = self._db.execute(f"PRAGMA journal_mode={wanted}").fetchone()[0]
@@ -344,6 +345,15 @@ class Journal:
             raise sqlite3.DatabaseError("the file is damaged")
         self._migrate()
         self._prune()
+
+    def _refuse_strangers(self) -> None:
+        """What a newer version or another program wrote is not touched, not even its header."""
+        assert self._db is not None
+        version = self._version()
+        if version > len(MIGRATIONS) or version < 0:
+            raise JournalUnavailable(_wrong_version(version), self.path)
+        if version == 0 and self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            raise sqlite3.DatabaseError("it is a database, but no journal")
 
     def _make_file(self) -> None:
         no_follow = getattr(os, "O_NOFOLLOW", 0)
@@ -369,12 +379,7 @@ class Journal:
 
     def _migrate(self) -> None:
         assert self._db is not None
-        version = self._version()
-        if version > len(MIGRATIONS) or version < 0:
-            raise JournalUnavailable(_wrong_version(version), self.path)
-        if version == 0 and self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            raise sqlite3.DatabaseError("it is a database, but no journal")
-        for number in range(version, len(MIGRATIONS)):
+        for number in range(self._version(), len(MIGRATIONS)):
             try:
                 self._db.executescript(f"BEGIN IMMEDIATE;{MIGRATIONS[number]};PRAGMA user_version={number + 1};COMMIT;")
             except sqlite3.Error:
@@ -415,7 +420,7 @@ class Journal:
             "DELETE FROM outputs",
             "DELETE FROM durations WHERE rowid <= (SELECT max(rowid) FROM durations) - 20000",
             "UPDATE loops SET record=NULL WHERE rowid <= (SELECT max(rowid) FROM loops) - 50",
-            "DELETE FROM events",
+            "DELETE FROM events WHERE seq <= (SELECT max(seq) FROM events) - 200",
         ):
             self._db.execute(sql)
             if self._size() <= MAX_BYTES * 0.8:
