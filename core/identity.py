@@ -5,206 +5,256 @@ Never keeps a token in the state, never picks one of several profiles, and hands
 
 from __future__ import annotations
 
-import configparser
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from .bundle import Bundle
+from .profiles import Profiles, credentials, normal_host, read_profiles, same_host
 from .state import Identity
 
-_AUTH_VARIABLES = (
-    "DATABRICKS_TOKEN",
-    "DATABRICKS_CLIENT_ID",
-    "DATABRICKS_CLIENT_SECRET",
-    "DATABRICKS_USERNAME",
-    "DATABRICKS_PASSWORD",
-    "DATABRICKS_AUTH_TYPE",
-    "ARM_CLIENT_ID",
-    "ARM_CLIENT_SECRET",
-    "ARM_TENANT_ID",
+__all__ = [
+    *("Profile", "Profiles", "auth_env", "changed", "client_options", "fixer_env", "flag", "normal_host"),
+    *("read_profiles", "resolve", "same_host", "suggest", "with_user"),
+]
+
+# Sign-ins that are good for one workspace: sent to another, they are given away.
+_BOUND = (
+    ("DATABRICKS_TOKEN", ("DATABRICKS_TOKEN",)),
+    ("DATABRICKS_CLIENT_SECRET", ("DATABRICKS_CLIENT_ID", "DATABRICKS_CLIENT_SECRET")),
+    ("DATABRICKS_PASSWORD", ("DATABRICKS_USERNAME", "DATABRICKS_PASSWORD")),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """A section of the config file, without its secrets. `auth` names the kind of sign-in."""
-
-    name: str
-    host: str
-    auth: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Profiles:
-    """The profiles of a config file; `default` is what `[__settings__]` names; `problem` says why it is unreadable."""
-
-    items: tuple[Profile, ...] = ()
-    default: str = ""
-    problem: str = ""
-    secrets: tuple[str, ...] = field(default=(), repr=False)  # for the redactor only
-
-    def get(self, name: str) -> Profile | None:
-        return next((profile for profile in self.items if profile.name == name), None)
-
-    def for_host(self, host: str) -> tuple[Profile, ...]:
-        return tuple(profile for profile in self.items if profile.host and same_host(profile.host, host))
-
-
-def read_profiles(env: Mapping[str, str]) -> Profiles:
-    """The profiles of `DATABRICKS_CONFIG_FILE` or `~/.databrickscfg`; empty where there is no file."""
-    path = Path(
-        env.get("DATABRICKS_CONFIG_FILE") or Path(env.get("HOME") or Path.home()) / ".databrickscfg"
-    ).expanduser()
-    parser = configparser.ConfigParser(interpolation=None, default_section="__nothing__", strict=False)
-    try:
-        parser.read_string(path.read_text(encoding="utf-8", errors="replace"))
-    except OSError:
-        return Profiles()
-    except configparser.Error as error:
-        return Profiles(problem=f"{path.name}: {str(error).splitlines()[0]}")
-    items, secrets, default = [], [], ""
-    for name in parser.sections():
-        section = parser[name]
-        if name == "__settings__":
-            default = section.get("default_profile", "")
-            continue
-        secrets += [
-            section[key] for key in ("token", "client_secret", "password", "azure_client_secret") if section.get(key)
-        ]
-        auth = section.get("auth_type") or (
-            "pat" if section.get("token") else "oauth-m2m" if section.get("client_secret") else ""
-        )
-        items.append(Profile(name, normal_host(section.get("host", "")), auth))
-    return Profiles(tuple(items), default, "", tuple(secrets))
-
-
-def normal_host(host: str) -> str:
-    """`host` with a scheme, without path, query and trailing slash; empty stays empty."""
-    host = host.strip()
-    if not host:
-        return ""
-    if "://" not in host:
-        host = f"https://{host}"
-    try:
-        parts = urlsplit(host)
-    except ValueError:
-        return ""
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}".lower().rstrip("/")
-
-
-def same_host(one: str, other: str) -> bool:
-    """Whether both name the same workspace address."""
-    return bool(one and other) and normal_host(one) == normal_host(other)
+# Sign-ins of the surroundings (a CI job, a cloud): exchanged for a token of the workspace that is asked.
+_AMBIENT_TYPES = frozenset(
+    {
+        *("github-oidc", "env-oidc", "file-oidc", "github-oidc-azure", "azure-devops-oidc", "metadata-service"),
+        *("azure-cli", "azure-msi", "azure-client-secret", "google-credentials", "google-id", "runtime"),
+    }
+)
+# What can lead a client to another host, sign-in, target or bundle than the one that was decided on.
+_LEADING = re.compile(
+    r"DATABRICKS_(?:HOST|TOKEN|CLIENT_ID|CLIENT_SECRET|USERNAME|PASSWORD|AUTH_TYPE|ACCOUNT_ID|WORKSPACE_ID|CONFIG_PROFILE"
+    r"|AZURE_\w+|GOOGLE_\w+|METADATA_SERVICE_URL|OIDC_\w+|TOKEN_AUDIENCE|DISCOVERY_URL|SERVERLESS_COMPUTE_ID)"
+    r"|ARM_\w+|GOOGLE_CREDENTIALS"
+)
+_ELSEWHERE = (
+    "DATABRICKS_CONFIG_PROFILE",
+    "DATABRICKS_BUNDLE_TARGET",
+    "DATABRICKS_BUNDLE_ENV",
+    "DATABRICKS_BUNDLE_ROOT",
+)
+_SIBLING_FOLDERS = 3_000
+_SKIPPED = frozenset({"node_modules", "venv", "site-packages", "__pycache__", "dist", "build", "target"})
 
 
 def resolve(bundle: Bundle, profile: str, env: Mapping[str, str], *, profiles: Profiles | None = None) -> Identity:
-    """Host and profile for the bundle's target, or the problem in one sentence. The user is asked later.
+    """Host and profile for the bundle's target, or the problem in one sentence; the user is asked of the workspace.
 
     Raises nothing. The order is that of the CLI (cmd/root/bundle.go): flag, DATABRICKS_CONFIG_PROFILE, the
-    bundle's own, the default; a token in the environment counts only for the host it stands beside.
+    bundle's own profile or host, the default profile. A secret in the environment counts only for the host beside it.
     """
     profiles = profiles if profiles is not None else read_profiles(env)
-    target = bundle.target
-    target_data = next((t for t in bundle.targets if t.name == target), None)
-    mode = target_data.mode if target_data else ""
-    pinned = normal_host(_plain((target_data.host if target_data else "") or bundle.workspace_host))
-    wanted = profile or env.get("DATABRICKS_CONFIG_PROFILE", "")
-    source = "--profile" if profile else "DATABRICKS_CONFIG_PROFILE" if wanted else ""
-    if not wanted:
-        wanted = _plain((target_data.profile if target_data else "") or bundle.workspace_profile)
-        source = "the bundle" if wanted else ""
+    target = next((entry for entry in bundle.targets if entry.name == bundle.target), None)
+    written = (target.host if target else "") or bundle.workspace_host
+    blank = Identity(target=bundle.target, mode=target.mode if target else "")
+    if "${" in written and not bundle.resolved:
+        return replace(blank, problem=f"workspace.host is {written}: a host cannot be a reference, write it out")
+    pinned = normal_host(written)
+    if written and not pinned:
+        return replace(blank, problem=f"workspace.host {written!r} is no address")
+    here = replace(blank, host=pinned)
 
-    def problem(text: str, host: str = "", candidates: tuple[str, ...] = ()) -> Identity:
-        return Identity(host=host, profile=wanted, target=target, mode=mode, problem=text, candidates=candidates)
+    own = (target.profile if target else "") or bundle.workspace_profile
+    for name, source in (
+        (profile, "--profile"),
+        (env.get("DATABRICKS_CONFIG_PROFILE", ""), "DATABRICKS_CONFIG_PROFILE"),
+        ("" if "${" in own else own, "the bundle"),
+    ):
+        if name:
+            return _by_profile(here, name, source, profiles, bundle)
+    by_environment = _by_environment(here, env, profiles)
+    if by_environment is not None:
+        return by_environment
+    return _by_host(replace(here, host=pinned or normal_host(env.get("DATABRICKS_HOST", ""))), env, profiles, bundle)
 
-    if wanted:
-        found = profiles.get(wanted)
-        if found is None:
-            return problem(f"there is no profile {wanted!r} in the config file", pinned, names(profiles))
-        if pinned and found.host and not same_host(found.host, pinned):
-            fitting = tuple(p.name for p in profiles.for_host(pinned))
-            return problem(
-                f"profile {wanted} is for {found.host}, but target {target} deploys to {pinned}", pinned, fitting
-            )
-        return Identity(host=found.host or pinned, profile=wanted, target=target, mode=mode, source=source)
 
-    env_host, has_token = normal_host(env.get("DATABRICKS_HOST", "")), any(env.get(name) for name in _AUTH_VARIABLES)
-    if has_token:
-        if not env_host and not pinned:
-            return problem(
-                "a token is in the environment, but neither DATABRICKS_HOST nor the bundle names a workspace"
-            )
-        if pinned and not same_host(env_host, pinned):
-            meant = env_host or "no host"
-            return problem(f"the sign-in in the environment is meant for {meant}: it is not sent to {pinned}", pinned)
-        return Identity(host=env_host, target=target, mode=mode, source="the environment")
+def _by_profile(here: Identity, name: str, source: str, profiles: Profiles, bundle: Bundle) -> Identity:
+    here = replace(here, profile=name)
+    found = profiles.get(name)
+    if found is None:
+        why = profiles.problem or f"there is no profile {name!r} in the config file ({source} names it)"
+        return replace(here, problem=why, candidates=suggest(bundle, profiles.names))
+    if here.host and found.host and not same_host(found.host, here.host):
+        fitting = tuple(profile.name for profile in profiles.for_host(here.host))
+        return replace(
+            here,
+            problem=f"profile {name} ({source}) is for {found.host}, but target {here.target} deploys to {here.host}",
+            candidates=suggest(bundle, fitting),
+        )
+    if not here.host and not found.host:
+        return replace(here, problem=f"profile {name} has no host")
+    if not here.host and not found.workspace:
+        return replace(here, problem=f"profile {name} is for the account console {found.host}, not for a workspace")
+    return replace(here, host=here.host or found.host, source=source)
 
-    host = pinned or env_host
-    if host:
-        matching = profiles.for_host(host)
+
+def _by_environment(here: Identity, env: Mapping[str, str], profiles: Profiles) -> Identity | None:
+    """Where the environment holds a sign-in that is good for one host; None where it holds none."""
+    secret = next((name for name, needed in _BOUND if all(env.get(each) for each in needed)), "")
+    if not secret:
+        return None
+    meant = normal_host(env.get("DATABRICKS_HOST", ""))
+    if not meant and not here.host:
+        return replace(
+            here,
+            problem=f"{secret} is set, but neither DATABRICKS_HOST nor the bundle names a workspace",
+            candidates=profiles.names,
+        )
+    if here.host and not same_host(meant, here.host):
+        # The CLI would send it: the bundle's host beats DATABRICKS_HOST, and the token of the environment stays.
+        return replace(
+            here,
+            problem=f"{secret} is meant for {meant or 'no named host'} and is not sent to {here.host}",
+            candidates=tuple(profile.name for profile in profiles.for_host(here.host)),
+        )
+    return replace(here, host=meant, source=f"the environment ({secret})")
+
+
+def _by_host(here: Identity, env: Mapping[str, str], profiles: Profiles, bundle: Bundle) -> Identity:
+    if here.host:
+        matching = tuple(profile.name for profile in profiles.for_host(here.host))
         if len(matching) == 1:
-            return Identity(
-                host=host, profile=matching[0].name, target=target, mode=mode, source="the only profile for it"
-            )
+            return replace(here, profile=matching[0], source="the only profile for this host")
         if matching:
-            candidates = suggest(bundle, tuple(p.name for p in matching))
-            return problem(f"{len(matching)} profiles are for {host}: choose one", host, candidates)
-        return problem(f"no profile is for {host}: sign in with `databricks auth login --host {host}`", host)
+            return replace(
+                here,
+                problem=f"{len(matching)} profiles are for {here.host}: choose one",
+                candidates=suggest(bundle, matching),
+            )
+        ambient = _ambient(env)
+        if ambient:
+            return replace(here, source=f"the environment ({ambient})")
+        why = (
+            profiles.problem
+            or f"no profile is for {here.host}: sign in with `databricks auth login --host {here.host}`"
+        )
+        return replace(here, problem=why)
     if profiles.default:
-        found = profiles.get(profiles.default)
-        if found is not None and found.host:
-            return Identity(host=found.host, profile=found.name, target=target, mode=mode, source="the default profile")
-    if profiles.problem:
-        return problem(profiles.problem)
-    return problem(
-        "neither the bundle nor the environment names a workspace or a profile", "", suggest(bundle, names(profiles))
-    )
+        # As the CLI does for bundles: only what [__settings__] names, never the section [DEFAULT] by itself.
+        return _by_profile(here, profiles.default, "the default profile", profiles, bundle)
+    candidates = suggest(bundle, profiles.names)
+    why = profiles.problem or "neither the bundle nor the environment names a workspace or a profile"
+    if not candidates and not profiles.problem:
+        why += ": sign in with `databricks auth login --host URL`"
+    return replace(here, problem=why, candidates=candidates)
 
 
-def names(profiles: Profiles) -> tuple[str, ...]:
-    return tuple(profile.name for profile in profiles.items if profile.host)
+def _ambient(env: Mapping[str, str]) -> str:
+    kind = env.get("DATABRICKS_AUTH_TYPE", "")
+    if kind in _AMBIENT_TYPES:
+        return kind
+    if all(env.get(name) for name in ("ARM_CLIENT_ID", "ARM_CLIENT_SECRET", "ARM_TENANT_ID")):
+        return "azure-client-secret"
+    return ""
+
+
+def with_user(identity: Identity, user: str) -> Identity:
+    """The identity once the workspace has said who we are."""
+    return replace(identity, user=user)
+
+
+def flag(identity: Identity) -> str:
+    """What answers the identity's problem where nobody can be asked; empty where there is none."""
+    if not identity.problem:
+        return ""
+    if identity.candidates:
+        return f"--profile {identity.candidates[0]}" + (
+            f" (or {', '.join(identity.candidates[1:])})" if len(identity.candidates) > 1 else ""
+        )
+    return "--profile NAME"
+
+
+def changed(before: Identity, after: Identity) -> str:
+    """What of who-acts-where differs, in one sentence; empty where nothing does. An unknown user differs from none."""
+    for word, then, now in (
+        ("workspace", before.host, after.host),
+        ("user", before.user, after.user),
+        ("target", before.target, after.target),
+    ):
+        if then and now and then != now:
+            return f"the {word} changed from {then} to {now}"
+    return ""
 
 
 def suggest(bundle: Bundle, candidates: tuple[str, ...]) -> tuple[str, ...]:
-    """The candidates, those that other bundles of the same repository name first."""
-    used = _profiles_of_siblings(bundle.root)
-    return tuple(sorted(candidates, key=lambda name: (name not in used, candidates.index(name))))
+    """The candidates, those that other bundles of the same repository name most often first."""
+    if len(candidates) < 2:
+        return candidates
+    used = Counter(_profiles_of_siblings(bundle.root))
+    return tuple(sorted(candidates, key=lambda name: (-used[name], candidates.index(name))))
 
 
-def _profiles_of_siblings(root: Path) -> frozenset[str]:
+def _profiles_of_siblings(root: Path) -> Iterator[str]:
+    root = root.resolve()
     top = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), None)
     if top is None:
-        return frozenset()
-    used = set()
-    for depth in ("*", "*/*", "*/*/*"):
-        for file in list(top.glob(f"{depth}/databricks.yml"))[:50]:
-            try:
-                text = file.read_text(encoding="utf-8", errors="replace")[:200_000]
-            except OSError:
-                continue
-            if file.parent != root:
-                used |= {
-                    line.partition(":")[2].strip().strip("'\"")
-                    for line in text.splitlines()
-                    if line.strip().startswith("profile:")
-                }
-    return frozenset(used)
+        return
+    for number, (folder, below, files) in enumerate(os.walk(top)):
+        if number > _SIBLING_FOLDERS:
+            return
+        deep = len(Path(folder).relative_to(top).parts) >= 4
+        below[:] = [] if deep else sorted(name for name in below if not name.startswith(".") and name not in _SKIPPED)
+        for name in ("databricks.yml", "databricks.yaml"):
+            if name in files and Path(folder) != root:
+                yield from _profiles_in(Path(folder) / name)
+
+
+def _profiles_in(file: Path) -> Iterator[str]:
+    try:
+        with file.open(encoding="utf-8", errors="replace") as stream:
+            text = stream.read(200_000)
+    except OSError:
+        return
+    for match in re.finditer(r"^\s+profile:[ \t]*['\"]?([^\s'\"#]+)", text, re.MULTILINE):
+        yield match.group(1)
 
 
 def auth_env(identity: Identity, env: Mapping[str, str]) -> dict[str, str]:
-    """The environment for the CLI: with a profile, nothing in it can name another host or sign-in."""
-    clean = dict(env)
+    """The environment for the CLI: nothing in it can name another host, sign-in, target or bundle.
+
+    With a profile (also passed as `-p`) no sign-in of the environment is left; without, the host is the decided one.
+    """
+    clean = {name: value for name, value in env.items() if name not in _ELSEWHERE}
     if identity.profile:
-        for name in (*_AUTH_VARIABLES, "DATABRICKS_HOST", "DATABRICKS_CONFIG_PROFILE", "DATABRICKS_ACCOUNT_ID"):
-            clean.pop(name, None)
-    elif identity.host:
+        return {name: value for name, value in clean.items() if not _LEADING.fullmatch(name)}
+    if identity.host:
         clean["DATABRICKS_HOST"] = identity.host
-        clean.pop("DATABRICKS_CONFIG_PROFILE", None)
     return clean
 
 
-def _plain(value: str) -> str:
-    """A value of the YAML that holds no unresolved reference; empty else."""
-    return "" if "${" in value else value
+def fixer_env(env: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a program of somebody else: it mends files, and needs no way into a workspace."""
+    return {name: value for name, value in env.items() if not _LEADING.fullmatch(name)}
+
+
+def client_options(identity: Identity, env: Mapping[str, str]) -> dict[str, str]:
+    """Keyword arguments for the SDK's Config that leave nothing to the environment; secrets included, never kept.
+
+    Everything is said outright, because in the SDK the environment beats the profile (databricks-sdk 0.156, measured).
+    """
+    options = {"host": identity.host}
+    if identity.profile:
+        options |= {"profile": identity.profile, **credentials(identity.profile, env)}
+        options.setdefault("auth_type", "databricks-cli")
+        if env.get("DATABRICKS_CONFIG_FILE"):
+            options["config_file"] = env["DATABRICKS_CONFIG_FILE"]
+        return options
+    for (secret, needed), kind in zip(_BOUND, ("pat", "oauth-m2m", "basic"), strict=True):
+        if all(env.get(each) for each in needed):
+            values = {name.removeprefix("DATABRICKS_").lower(): env[name] for name in (*needed, secret)}
+            return {**options, **values, "auth_type": kind}
+    ambient = _ambient(env)
+    return {**options, "auth_type": ambient} if ambient else options
