@@ -472,7 +472,8 @@ class Journal:
 
     def _text(self, text: str) -> str:
         # Half of a surrogate pair can be in a file name or a JSON reply, and in no sqlite text.
-        return self._redactor.redact(clip(text.encode("utf-8", "replace").decode(), MAX_TEXT))
+        # Redacted before it is cut: half of a secret would not be known for one.
+        return clip(self._redactor.redact(text.encode("utf-8", "replace").decode()), MAX_TEXT)
 
     def _json(self, data: Any) -> str:
         return json.dumps(self._inert(data), ensure_ascii=False)
