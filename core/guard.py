@@ -125,6 +125,14 @@ class IntentLog(Protocol):
     async def result(self, op_id: int, outcome: str, data: Mapping[str, object]) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class NoJournal:
+    """Stands where a journal should be: why there is none, and the exit status of what is refused for it."""
+
+    reason: str = "there is none"
+    exit_code: int = 1
+
+
 class Permit:
     """Leave for one act, once, soon, at one place. The transport consumes it; whoever acted says how it ended."""
 
@@ -202,12 +210,15 @@ class Guard:
         self,
         identity: Callable[[], Identity],
         policy: Policy,
-        log: IntentLog | None = None,
+        log: IntentLog | NoJournal = NoJournal(),
         *,
         armed: Callable[[], bool] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`log` is the journal; without one nothing is permitted that has to be written down first."""
+        """`log` is the journal, or why there is none: then nothing is permitted that has to be written down first.
+
+        It can be replaced later (`guard.log = journal`).
+        """
         self._identity = identity
         self.policy = policy
         self.log = log
@@ -255,11 +266,10 @@ class Guard:
         """
         self._check(act, confirmed=confirmed, automatic=automatic)
         before = self._identity()
-        op_id = 0
-        if RULES[act.kind].needs_intent and self.log is not None:
-            op_id = await self.log.intent(act)
+        log = self.log if RULES[act.kind].needs_intent and not isinstance(self.log, NoJournal) else None
+        op_id = await log.intent(act) if log is not None else 0
         until = self._clock() + PERMIT_SECONDS
-        return Permit(act, op_id, self.log if op_id else None, lambda: self._problem(act, before, until))
+        return Permit(act, op_id, log, lambda: self._problem(act, before, until))
 
     def _check(self, act: Act, *, confirmed: str, automatic: bool) -> None:
         rule = RULES.get(act.kind)
@@ -269,8 +279,9 @@ class Guard:
             raise Refused(f"read-only: nothing that {rule.what}", flag="start without --read-only")
         if self.read_only:
             raise Refused(f"not armed: nothing that {rule.what} before `A` is pressed")
-        if rule.needs_intent and self.log is None:
-            raise Refused(f"without a journal nothing that {rule.what} is done", exit_code=1, flag="DBOPS_STATE_DIR")
+        if rule.needs_intent and isinstance(self.log, NoJournal):
+            reason = f"without a journal nothing that {rule.what}: {self.log.reason}"
+            raise Refused(reason, exit_code=self.log.exit_code, flag="DBOPS_STATE_DIR")
         if rule.needs_identity:
             self._check_place(act, self._identity())
         if act.kind == "sql":

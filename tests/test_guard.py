@@ -15,6 +15,7 @@ from dbops_tui.core.guard import (
     ActKind,
     Arming,
     Guard,
+    NoJournal,
     Policy,
     Refused,
     check_sql,
@@ -121,11 +122,15 @@ def test_arming_counts_down_and_can_be_ended() -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if RULES[kind].needs_intent])
-async def test_without_a_journal_nothing_is_done(kind: ActKind) -> None:
-    guard = Guard(Place(), Policy(), None)
+async def test_without_a_journal_nothing_is_done_and_why_is_said(kind: ActKind, journal: Journal) -> None:
+    guard = Guard(Place(), Policy(), NoJournal("held by process 7", exit_code=4))
     act = act_of(guard, kind)
-    with pytest.raises(Refused, match="without a journal"):
+    with pytest.raises(Refused, match="held by process 7") as caught:
         await guard.permit(act, confirmed=guard.confirm_word(act))
+    assert caught.value.exit_code == 4
+    assert not await allowed(Guard(Place(), Policy()), act)
+    guard.log = journal
+    assert await allowed(guard, act)
 
 
 async def test_without_an_intent_row_nothing_is_done(journal: Journal) -> None:

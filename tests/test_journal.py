@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from dbops_tui.core import journal as journal_module
+from dbops_tui.core import journal_file
 from dbops_tui.core.guard import Act, Refused
 from dbops_tui.core.journal import Journal, JournalUnavailable, journal_path
 from dbops_tui.core.journal_schema import MIGRATIONS
@@ -282,7 +282,7 @@ async def test_an_older_schema_is_brought_up_with_its_rows(path: Path, monkeypat
     old = await Journal.open(path)
     await old.save_loop("old", {"x": 1})
     await old.close()
-    monkeypatch.setattr(journal_module, "MIGRATIONS", (*MIGRATIONS, "ALTER TABLE loops ADD COLUMN place TEXT"))
+    monkeypatch.setattr(journal_file, "MIGRATIONS", (*MIGRATIONS, "ALTER TABLE loops ADD COLUMN place TEXT"))
     new = await Journal.open(path)
     loop = await new.last_loop()
     await new.close()
@@ -297,7 +297,7 @@ async def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: p
     await old.save_loop("old", {"x": 1})
     await old.close()
     monkeypatch.setattr(
-        journal_module, "MIGRATIONS", (*MIGRATIONS, "ALTER TABLE loops ADD COLUMN place TEXT; DROP TABLE nowhere")
+        journal_file, "MIGRATIONS", (*MIGRATIONS, "ALTER TABLE loops ADD COLUMN place TEXT; DROP TABLE nowhere")
     )
     with pytest.raises(JournalUnavailable, match="nowhere"):
         await Journal.open(path)
@@ -325,9 +325,9 @@ async def test_a_full_disk_refuses_the_act_and_loses_nothing(journal: Journal) -
     await journal.intent(DEPLOY)
 
     def fill() -> None:
-        assert journal._db is not None
-        pages = journal._db.execute("PRAGMA page_count").fetchone()[0]
-        journal._db.execute(f"PRAGMA max_page_count={pages}")
+        assert journal._file._db is not None
+        pages = journal._file._db.execute("PRAGMA page_count").fetchone()[0]
+        journal._file._db.execute(f"PRAGMA max_page_count={pages}")
 
     await journal._do(fill)
     with pytest.raises(Refused, match="full") as caught:
@@ -340,8 +340,8 @@ async def test_a_full_disk_refuses_the_act_and_loses_nothing(journal: Journal) -
     assert (await journal.open_operations())[0].kind == "deploy"
 
     def free() -> None:
-        assert journal._db is not None
-        journal._db.execute("PRAGMA max_page_count=100000")
+        assert journal._file._db is not None
+        journal._file._db.execute("PRAGMA max_page_count=100000")
 
     await journal._do(free)
     await journal.intent(DEPLOY)
@@ -351,7 +351,7 @@ async def test_a_full_disk_refuses_the_act_and_loses_nothing(journal: Journal) -
 async def test_a_database_that_another_program_locks_refuses_the_act(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal_module, "BUSY_MS", 20)
+    monkeypatch.setattr(journal_file, "BUSY_MS", 20)
     journal = await Journal.open(path)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -408,17 +408,17 @@ async def test_an_old_journal_stays_small_and_keeps_what_is_open(path: Path, mon
     op = await journal.intent(DEPLOY)
 
     def fill() -> None:
-        assert journal._db is not None
-        journal._db.execute("BEGIN")
+        assert journal._file._db is not None
+        journal._file._db.execute("BEGIN")
         for n in range(3000):
             text = f'{{"n": {n}, "t": "{"x" * 400}"}}'
-            journal._db.execute("INSERT INTO events (at, loop_id, name, data) VALUES ('', '', 'x', ?)", (text,))
-        journal._db.execute("COMMIT")
+            journal._file._db.execute("INSERT INTO events (at, loop_id, name, data) VALUES ('', '', 'x', ?)", (text,))
+        journal._file._db.execute("COMMIT")
 
     await journal._do(fill)
     await journal.close()
     before = len(content_of(path) or b"")
-    monkeypatch.setattr(journal_module, "MAX_BYTES", 1_200_000)
+    monkeypatch.setattr(journal_file, "MAX_BYTES", 1_200_000)
     again = await Journal.open(path)
     assert [row.op_id for row in await again.open_operations()] == [op]
     assert (await again.events("", limit=5000))[-1][2]["n"] == 2999
