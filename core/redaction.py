@@ -171,7 +171,8 @@ class _Carry:
             self._awaited = self._awaited and not text.strip()
             return text
         run = match.group(2)
-        random_looking = any(c.isdigit() for c in run) or (run != run.lower() and run[1:] != run[1:].lower())
+        mixed = run != run.lower() and run[1:] != run[1:].lower()
+        random_looking = self._hex or mixed or (any(map(str.isdigit, run)) and any(map(str.isalpha, run)))
         if _DATE.match(run) or not random_looking:
             self._awaited = False
             return text

@@ -32,6 +32,7 @@ _TOKEN = re.compile(
 )
 # What could still grow into a sequence, or into a line end, when the next chunk comes.
 _UNFINISHED = re.compile(rf"(?:{_CSI_BODY}|{_STRING_BODY}\x1b?|\x1b[ -/]{{0,16}}|\r{{1,64}})\Z")
+_STARTS = "\x1b\r\x9b\x9d\x90\x98\x9e\x9f"
 _LONGEST_HELD = _STRING_LIMIT + 8
 
 _HTML_SPAN = re.compile(r"</?span(?:\s+(?:class|style)=['\"][^'\"<>\n]{0,120}['\"])?\s*>")
@@ -89,7 +90,9 @@ class Cleaner:
         text = self._held + chunk
         if not text:
             return ""
-        match = _UNFINISHED.search(text, max(0, len(text) - _LONGEST_HELD))
+        start = max(0, len(text) - _LONGEST_HELD)
+        starts = "\x1b\r" if text.isascii() else _STARTS
+        match = _UNFINISHED.search(text, start) if any(text.find(c, start) >= 0 for c in starts) else None
         end = match.start() if match else len(text)
         self._held = text[end:]
         return clean(text[:end])

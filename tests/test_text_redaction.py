@@ -10,6 +10,8 @@ import uuid
 
 import pytest
 from dbops_tui.core.text import LineRedactor, Redactor, redact
+from hypothesis import given
+from hypothesis import strategies as st
 
 _RANDOM = random.Random(20261124)
 HEX = "".join(_RANDOM.choice("0123456789abcdef") for _ in range(32))
@@ -57,6 +59,18 @@ SHAPES: dict[str, tuple[str, str]] = {
     "flag of a command": (f"databricks configure --token {OPAQUE}", OPAQUE),
     "github token": ("ghp_" + OPAQUE[:36], "ghp_" + OPAQUE[:36]),
 }  # fmt: skip
+
+
+_WORDS = [
+    *(text for text, _ in SHAPES.values()),
+    "\n",
+    " ",
+    "\r\n",
+    "-----BEGIN PRIVATE KEY-----",
+    "dapi",
+    "token=",
+    "x",
+]
 
 
 def leaks(secret: str, text: str) -> list[str]:
@@ -126,6 +140,27 @@ def test_a_password_of_common_words_is_masked_only_as_a_whole() -> None:
     assert redactor.redact("it is password-of-you here") == "it is [redacted] here"
     assert redactor.redact("it is password-\n of-you here") == "it is [redacted] here"
     assert redactor.redact("the password of the short job") == "the password of the short job"
+
+
+@pytest.mark.parametrize(
+    "next_line",
+    [
+        "823456789012345 is the run",
+        "2026-11-24T10:00:01Z INFO next",
+        "Traceback (most recent call last):",
+        "https://x/y9z8",
+    ],
+)
+def test_the_line_after_a_secret_stays_where_it_is_no_part_of_it(next_line: str) -> None:
+    assert redact(f"Authorization: Bearer {OPAQUE}\n{next_line}") == f"Authorization: Bearer [redacted]\n{next_line}"
+
+
+@given(st.lists(st.sampled_from(_WORDS), max_size=12).map("".join))
+def test_lines_stay_lines_and_one_by_one_gives_the_same(text: str) -> None:
+    shown = redact(text)
+    assert shown.count("\n") == text.count("\n")
+    lines = LineRedactor()
+    assert "\n".join(lines.line(line) for line in text.split("\n")) == shown
 
 
 INNOCENT = [
