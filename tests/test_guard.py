@@ -425,6 +425,8 @@ async def test_a_deploy_names_its_target_and_profile_and_nothing_that_breaks(wor
     with pytest.raises(Refused):
         guard.check_cli(words.split(), permit)
     guard.check_cli(["bundle", "deploy", "--target", "dev", "--profile=dev"], permit)
+    with pytest.raises(Refused, match="one call"):
+        guard.check_cli(["bundle", "deploy", "--target", "dev", "--profile=dev"], permit)
 
 
 @pytest.mark.parametrize("flag", ["--full-refresh", "--full-refresh-all", "--restart"])

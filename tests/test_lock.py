@@ -13,11 +13,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from dbops_tui.core import lock as lock_module
 from dbops_tui.core.lock import Held, Holder, Lock, provably_dead, read_holder, this_process
 
 HOLD = """
 import sys
 from pathlib import Path
+from dbops_tui.core import lock as lock_module
 from dbops_tui.core.lock import Held, Lock
 try:
     lock = Lock.take(Path(sys.argv[1]))
@@ -118,6 +120,32 @@ def test_of_many_takers_of_a_stale_lock_exactly_one_wins(tmp_path: Path) -> None
             assert sorted(words) == sorted(["taken"] + [f"held {winners[0]}"] * 3)
         finally:
             end(*takers)
+
+
+def test_a_slow_taker_does_not_remove_the_lock_of_a_quick_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.lock"
+    leave_behind(path, replace(this_process(), pid=dead_pid(), nonce="gone"))
+    won: list[Lock] = []
+
+    def quick() -> None:
+        with contextlib.suppress(Held):
+            won.append(Lock.take(path))
+
+    def judge(holder: Holder, *, local: bool = True) -> bool:
+        dead = provably_dead(holder, local=local)
+        if threading.current_thread() is threading.main_thread():
+            # Between the judgement and the removal another one comes, and does all that it can.
+            other = threading.Thread(target=quick)
+            other.start()
+            other.join()
+        return dead
+
+    monkeypatch.setattr(lock_module, "provably_dead", judge)
+    monkeypatch.setattr(lock_module.time, "sleep", lambda seconds: None)
+    with contextlib.suppress(Held):
+        won.append(Lock.take(path))
+    assert len(won) == 1
+    assert read_holder(path) == won[0].holder
 
 
 def test_threads_of_one_process_do_not_share_a_lock(tmp_path: Path) -> None:
