@@ -12,6 +12,23 @@ from urllib.parse import quote
 
 MASK = "[redacted]"
 
+
+class _Pattern:
+    """A regular expression that is compiled when it is first used: most runs meet no secret, and start sooner."""
+
+    __slots__ = ("_compiled", "flags", "text")
+
+    def __init__(self, text: str, flags: int = 0) -> None:
+        self.text, self.flags = text, flags
+        self._compiled: re.Pattern[str] | None = None
+
+    @property
+    def regex(self) -> re.Pattern[str]:
+        if self._compiled is None:
+            self._compiled = re.compile(self.text, self.flags)
+        return self._compiled
+
+
 _TOKEN_CHARS = r"[A-Za-z0-9+/._~=-]"
 # A value that is code (`password=config.get(...)`, `api_key=None`) says where a secret is, it is none.
 _NOT_CODE = (
@@ -24,49 +41,49 @@ _KEYS = (
     r"|pass_?word|passwd|pass_?phrase|pwd|account[._]?key[\w.]{0,120}|shared_?access_?key|api_?keys?|private_?key"
 )
 
-# Shapes within one line; the group `keep` stays. Sources: the token formats that the providers document, and those
-# the Databricks CLI and SDKs know (dapi: personal access token, dose: OAuth client secret, dkea/dsaf: internal).
-_SHAPES = [
-    re.compile(r"(?<![A-Za-z0-9])(?:dapi|dose|dkea|dsaf)[0-9a-f]{32,64}(?:-\d{1,3})?", re.IGNORECASE),
-    re.compile(r"\beyJ[A-Za-z0-9_-]{8,8000}\.[A-Za-z0-9_-]{4,8000}(?:\.[A-Za-z0-9_-]{0,8000}){0,3}"),
-    re.compile(
+# Shapes within one line; the group `keep` stays. The formats are those that the providers document (dapi: a personal
+# access token of Databricks, dose: an OAuth client secret), and too wide rather than too narrow.
+_SHAPES = (
+    _Pattern(r"(?<![A-Za-z0-9])(?:dapi|dose|dkea|dsaf)[0-9a-f]{32,64}(?:-\d{1,3})?", re.IGNORECASE),
+    _Pattern(r"\beyJ[A-Za-z0-9_-]{8,8000}\.[A-Za-z0-9_-]{4,8000}(?:\.[A-Za-z0-9_-]{0,8000}){0,3}"),
+    _Pattern(
         r"(?P<keep>(?<![A-Za-z])(?:Proxy-)?Authorization[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?:(?:Bearer|Basic|Token|Digest)\s{1,4})?)"
         r"(?!(?:Bearer|Basic|Token|Digest)?\s*\[redacted\])[^\s\"',;]{4,8000}",
         re.IGNORECASE,
     ),
-    re.compile(
+    _Pattern(
         rf"(?P<keep>\b(?:Bearer|Basic)\s{{1,4}})(?=[A-Za-z+/._~-]{{0,400}}[0-9=]){_TOKEN_CHARS}{{12,8000}}",
         re.IGNORECASE,
     ),
-    re.compile(r"\b(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16}\b(?:[\s\"':,;|/=]{1,12}[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+]))?"),
-    re.compile(
+    _Pattern(r"\b(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16}\b(?:[\s\"':,;|/=]{1,12}[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+]))?"),
+    _Pattern(
         rf"(?P<keep>(?<![A-Za-z0-9])(?:{_KEYS})[\"']?\]?\s{{0,4}}(?::=|=>|[:=])\s{{0,4}}[\"'\\]{{0,2}})"
         rf"{_NOT_CODE}[^\s\"',;&}}{{)\]\\]{{6,8000}}",
         re.IGNORECASE,
     ),
-    re.compile(
+    _Pattern(
         rf"(?P<keep>(?<![A-Za-z0-9_-])(?<!page )(?:databricks_)?token[\"']?\s{{0,4}}[:=]\s{{0,4}}[\"']?)"
         rf"(?=[A-Za-z+/._~-]{{0,80}}[0-9])(?=[^A-Za-z]{{0,80}}[A-Za-z]){_TOKEN_CHARS}{{16,8000}}",
         re.IGNORECASE,
     ),
-    re.compile(r"(?P<keep>--?(?:token|password|client-secret|secret)[ =])(?!-)[^\s\"']{6,8000}", re.IGNORECASE),
-    re.compile(
+    _Pattern(r"(?P<keep>--?(?:token|password|client-secret|secret)[ =])(?!-)[^\s\"']{6,8000}", re.IGNORECASE),
+    _Pattern(
         r"(?P<keep>[?&;](?:sig|token|access_token|id_token|refresh_token|code|client_secret|password|api_?key"
         r"|X-Amz-Signature|X-Amz-Security-Token|X-Amz-Credential|X-Goog-Signature|X-Goog-Credential)=)"
         r"(?!\[redacted\])[^\s&\"'<>]{4,8000}",
         re.IGNORECASE,
     ),
-    re.compile(r"(?P<keep>\b[a-z][a-z0-9+.-]{1,20}://)[^\s/@:\"'<>]{0,200}:[^\s/@\"'<>]{1,400}(?=@)", re.IGNORECASE),
-    re.compile(r"(?P<keep>\b(?:https?|git|ssh)://)[^\s/@:\"'<>]{8,400}(?=@)", re.IGNORECASE),
-    re.compile(
+    _Pattern(r"(?P<keep>\b[a-z][a-z0-9+.-]{1,20}://)[^\s/@:\"'<>]{0,200}:[^\s/@\"'<>]{1,400}(?=@)", re.IGNORECASE),
+    _Pattern(r"(?P<keep>\b(?:https?|git|ssh)://)[^\s/@:\"'<>]{8,400}(?=@)", re.IGNORECASE),
+    _Pattern(
         r"\b(?:gh[pousr]_[A-Za-z0-9]{30,255}|github_pat_\w{22,255}|glpat-[\w-]{20,64}|xox[abeprs]-[\w-]{10,255}"
         r"|AIza[\w-]{35}|hf_[A-Za-z0-9]{30,64}|pypi-[\w-]{50,400}|npm_[A-Za-z0-9]{36})"
     ),
-    re.compile(
+    _Pattern(
         r"(?P<keep>-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----)[A-Za-z0-9+/=\s\\]{0,20000}(?=-----END|\Z)", re.IGNORECASE
     ),
-    re.compile(r"(?P<keep>\bDATABRICKS_(?:TOKEN|CLIENT_SECRET|PASSWORD)\s{0,2}[=:]\s{0,2}[\"']?)[^\s\"']{4,8000}"),
-]
+    _Pattern(r"(?P<keep>\bDATABRICKS_(?:TOKEN|CLIENT_SECRET|PASSWORD)\s{0,2}[=:]\s{0,2}[\"']?)[^\s\"']{4,8000}"),
+)
 # One of these stands in every text that a shape above can match: plain substring search is many times faster.
 _HINTS = (
     *("dapi", "dose", "dkea", "dsaf", "eyj", "bearer", "basic", "authorization", "akia", "asia", "abia", "acca"),
@@ -78,33 +95,33 @@ _HINTS = (
 
 # The end of a line that may be the first part of a wrapped secret: what stands there goes, and the next line is looked
 # at. JSON text has its line ends as two characters.
-_LINE_END = re.compile(r"(\r?\n|\\r\\n|\\n)")
-_CUT_TOKEN = re.compile(r"(?<![A-Za-z0-9])(?:dapi|dose|dkea|dsaf)[0-9a-f]{4,31}\s*\\?\Z", re.IGNORECASE)
-_CUT_PREFIX = re.compile(r"(?<![A-Za-z0-9])(?:dapi|dose)[0-9a-f]{0,3}\s*\\?\Z", re.IGNORECASE)
+_LINE_END = _Pattern(r"(\r?\n|\\r\\n|\\n)")
+_CUT_TOKEN = _Pattern(r"(?<![A-Za-z0-9])(?:dapi|dose|dkea|dsaf)[0-9a-f]{4,31}\s*\\?\Z", re.IGNORECASE)
+_CUT_PREFIX = _Pattern(r"(?<![A-Za-z0-9])(?:dapi|dose)[0-9a-f]{0,3}\s*\\?\Z", re.IGNORECASE)
 _CUTS = (
     _CUT_TOKEN,
-    re.compile(r"\beyJ[A-Za-z0-9_-]{5,8000}(?:\.[A-Za-z0-9_-]{0,8000}){0,4}\s*\\?\Z"),
-    re.compile(r"\b(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16}[\s\"':,;|/=]{1,12}[A-Za-z0-9/+]{8,39}\s*\\?\Z"),
-    re.compile(r"\b(?:gh[pousr]_|github_pat_|glpat-|hf_|npm_|AIza)[\w-]{4,255}\s*\\?\Z"),
-    re.compile(
+    _Pattern(r"\beyJ[A-Za-z0-9_-]{5,8000}(?:\.[A-Za-z0-9_-]{0,8000}){0,4}\s*\\?\Z"),
+    _Pattern(r"\b(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16}[\s\"':,;|/=]{1,12}[A-Za-z0-9/+]{8,39}\s*\\?\Z"),
+    _Pattern(r"\b(?:gh[pousr]_|github_pat_|glpat-|hf_|npm_|AIza)[\w-]{4,255}\s*\\?\Z"),
+    _Pattern(
         rf"(?P<keep>(?<![A-Za-z0-9_-])(?<!page )token[\"']?\s{{0,4}}[:=]\s{{0,4}}[\"']?)"
         rf"(?=[A-Za-z+/._~-]{{0,80}}[0-9]){_TOKEN_CHARS}{{6,15}}\s*\\?\Z",
         re.IGNORECASE,
     ),
-    re.compile(
+    _Pattern(
         r"(?P<keep>\b[a-z][a-z0-9+.-]{1,20}://[^\s/@:\"'<>]{0,200}:)(?!\d{1,5}\b)[^\s/@\"'<>]{6,400}\s*\\?\Z",
         re.IGNORECASE,
     ),
 )
-_CUT_KEYED = re.compile(
+_CUT_KEYED = _Pattern(
     rf"(?:(?<![A-Za-z0-9])(?:{_KEYS}|authorization|databricks_token)[\"']?\s{{0,4}}[:=]|\b(?:Bearer|Basic))\s{{0,4}}[\"']?\s*\\?\Z",
     re.IGNORECASE,
 )
-_MASK_AT_END = re.compile(r"\[redacted\][\s\\]*\Z")
-_FIRST_RUN = re.compile(r"\A([\s|│>]{0,60})([A-Za-z0-9+/._~=%-]{8,8000})")
-_DATE = re.compile(r"\d{4}-\d\d-\d\d|\d\d[:.]\d\d")
-_PEM_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----", re.IGNORECASE)
-_PEM_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----", re.IGNORECASE)
+_MASK_AT_END = _Pattern(r"\[redacted\][\s\\]*\Z")
+_FIRST_RUN = _Pattern(r"\A([\s|│>]{0,60})([A-Za-z0-9+/._~=%-]{8,8000})")
+_DATE = _Pattern(r"\d{4}-\d\d-\d\d|\d\d[:.]\d\d")
+_PEM_BEGIN = _Pattern(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----", re.IGNORECASE)
+_PEM_END = _Pattern(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----", re.IGNORECASE)
 _PEM_LINES = 200
 
 
@@ -121,7 +138,7 @@ def _hinted(text: str) -> bool:
 
 
 def _redact_lines(text: str, carry: _Carry) -> str:
-    pieces = _LINE_END.split(text)
+    pieces = _LINE_END.regex.split(text)
     for index in range(0, len(pieces), 2):
         pieces[index] = carry.line(pieces[index])
     return "".join(pieces)
@@ -147,17 +164,17 @@ class _Carry:
         self._awaited = self._hex = False
         # First what the line end may have cut: the shapes would mask a part of it and hide the rest.
         for cut in _CUTS:
-            match = cut.search(text[-9000:])
+            match = cut.regex.search(text[-9000:])
             if match is not None:
                 self._awaited, self._hex = True, cut is _CUT_TOKEN
                 text = text[: len(text) - len(match.group())] + _mask(match)
                 break
         for shape in _SHAPES:
-            text = shape.sub(_mask, text)
+            text = shape.regex.sub(_mask, text)
         return self._look_ahead(text)
 
     def _inside_key(self, text: str) -> str:
-        end = _PEM_END.search(text)
+        end = _PEM_END.regex.search(text)
         if end is not None:
             self._pem = 0
             return MASK + self.line(text[end.start() :])
@@ -165,7 +182,7 @@ class _Carry:
         return MASK if text.strip() else text
 
     def _continued(self, text: str) -> str:
-        match = _FIRST_RUN.match(text)
+        match = _FIRST_RUN.regex.match(text)
         if match is None:
             # A run too short to tell anything about a secret ends it.
             self._awaited = self._awaited and not text.strip()
@@ -173,7 +190,7 @@ class _Carry:
         run = match.group(2)
         mixed = run != run.lower() and run[1:] != run[1:].lower()
         random_looking = self._hex or mixed or (any(map(str.isdigit, run)) and any(map(str.isalpha, run)))
-        if _DATE.match(run) or not random_looking:
+        if _DATE.regex.match(run) or not random_looking:
             self._awaited = False
             return text
         if self._hex and not re.fullmatch(r"[0-9a-fA-F-]+", run):
@@ -182,12 +199,12 @@ class _Carry:
         return f"{match.group(1)}{MASK}{text[match.end() :]}"
 
     def _look_ahead(self, text: str) -> str:
-        begins = list(_PEM_BEGIN.finditer(text))
-        if begins and _PEM_END.search(text, begins[-1].end()) is None:
+        begins = list(_PEM_BEGIN.regex.finditer(text))
+        if begins and _PEM_END.regex.search(text, begins[-1].end()) is None:
             self._pem = _PEM_LINES
-        elif _CUT_PREFIX.search(text[-20:]):
+        elif _CUT_PREFIX.regex.search(text[-20:]):
             self._awaited = self._hex = True
-        elif _MASK_AT_END.search(text[-200:]) or _CUT_KEYED.search(text[-300:]):
+        elif _MASK_AT_END.regex.search(text[-200:]) or _CUT_KEYED.regex.search(text[-300:]):
             self._awaited = True
         return text
 
