@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import random
+import re
 import uuid
 
 import pytest
@@ -160,7 +161,8 @@ def test_lines_stay_lines_and_one_by_one_gives_the_same(text: str) -> None:
     shown = redact(text)
     assert shown.count("\n") == text.count("\n")
     lines = LineRedactor()
-    assert "\n".join(lines.line(line) for line in text.split("\n")) == shown
+    pieces = re.split(r"(\r?\n)", text)
+    assert "".join(lines.line(piece) if n % 2 == 0 else piece for n, piece in enumerate(pieces)) == shown
 
 
 INNOCENT = [
