@@ -89,6 +89,8 @@ class Bundle:
     file_path: str = ""  # workspace.file_path once resolved: maps workspace paths to local files
     user: str = ""
     resolved: bool = False
+    include: tuple[str, ...] = ()  # the patterns of `include:` as written, for the watcher
+    broken: bool = False  # a file cannot be read: what is here is the last good tree, or not the whole of it
 
     def resource(self, key: str) -> Resource | None:
         """The resource named `type.key`, or by bare key (jobs and pipelines first); None where there is none."""

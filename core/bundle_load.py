@@ -6,360 +6,379 @@ Never raises on what a file holds: whatever is wrong becomes a problem with its 
 from __future__ import annotations
 
 import difflib
-import glob
 import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from .bundle import Bundle, BundleProblem, Place, Resource, Target
+from .bundle_files import ROOT_NAMES, Document, read_documents
+from .bundle_resolve import (
+    collapse,
+    display_name,
+    look_up,
+    mapping,
+    mappings,
+    merge,
+    strings,
+    substitute,
+    variable_values,
+)
 from .layers import layers_of, references
-from .yaml_marks import Marked, Path_, YamlProblem, read
-
-ROOT_NAMES = ("databricks.yml", "databricks.yaml", "bundle.yml", "bundle.yaml")
-MAX_FILES = 2000
-_REFERENCE = re.compile(r"\$\{([\w.\-\[\]]{1,200})\}")
+from .text import clean
+from .yaml_marks import Path_, YamlProblem, read
 
 # Every type that `resources:` may hold (bundle/config/resources.go of the CLI, August 2026), in the order shown.
 RESOURCE_TYPES = (
-    "jobs",
-    "pipelines",
-    "dashboards",
-    "alerts",
-    "apps",
-    "model_serving_endpoints",
-    "schemas",
-    "volumes",
-    "catalogs",
-    "registered_models",
-    "models",
-    "experiments",
-    "quality_monitors",
-    "genie_spaces",
-    "sql_warehouses",
-    "clusters",
-    "instance_pools",
-    "job_runs",
-    "external_locations",
-    "secret_scopes",
-    "secrets",
-    "database_instances",
-    "database_catalogs",
-    "synced_database_tables",
-    "postgres_projects",
-    "postgres_branches",
-    "postgres_endpoints",
-    "postgres_catalogs",
-    "postgres_databases",
-    "postgres_roles",
-    "postgres_synced_tables",
-    "vector_search_endpoints",
-    "vector_search_indexes",
+    *("jobs", "pipelines", "dashboards", "alerts", "apps", "model_serving_endpoints", "schemas", "volumes", "catalogs"),
+    *("registered_models", "models", "experiments", "quality_monitors", "genie_spaces", "sql_warehouses", "clusters"),
+    *("instance_pools", "job_runs", "external_locations", "secret_scopes", "secrets", "database_instances"),
+    *("database_catalogs", "synced_database_tables", "postgres_projects", "postgres_branches", "postgres_endpoints"),
+    *("postgres_catalogs", "postgres_databases", "postgres_roles", "postgres_synced_tables"),
+    *("vector_search_endpoints", "vector_search_indexes"),
 )
-
-_KEYED = {
-    "tasks": "task_key",
-    "job_clusters": "job_cluster_key",
-    "environments": "environment_key",
-    "parameters": "name",
-    "clusters": "label",
-}
+_ORDER = {kind: index for index, kind in enumerate(RESOURCE_TYPES)}
+_PER_TARGET = ("resources", "targets", "environments")
+_VARIABLE = re.compile(r"\$\{(?:var|variables)\.([A-Za-z_][\w-]{0,200})")
+_RESOURCE = re.compile(r"\$\{resources\.(\w{1,60})\.([\w-]{1,200})[.\[}]")
+_COMMENT = re.compile(r"(?:^|\s)#")
+_MOST_PROBLEMS = 200
 
 
 class BundleNotFound(Exception):
     """No bundle at or above a path, or two root files in one folder. The message says which and what to do."""
 
 
-def find_root(path: Path) -> Path:
+def find_bundle_root(path: Path) -> Path:
     """The folder of the nearest `databricks.yml` at or above `path`. Raises BundleNotFound."""
     start = path.resolve()
+    if not start.exists():
+        raise BundleNotFound(f"{path} does not exist")
     if start.is_file():
         start = start.parent
     for folder in (start, *start.parents):
         found = [name for name in ROOT_NAMES if (folder / name).is_file()]
         if len(found) > 1:
-            raise BundleNotFound(f"{folder} holds {' and '.join(found)}: a bundle has one root file, remove one")
+            raise BundleNotFound(
+                f"{folder} holds {' and '.join(found)}: a bundle has one root file, rename or remove one"
+            )
         if found:
             return folder
     raise BundleNotFound(f"there is no databricks.yml in {start} or in a folder above it")
 
 
-def load_bundle(root: Path, target: str = "", env: Mapping[str, str] = os.environ) -> Bundle:
-    """The bundle at `root` for `target` (empty: DATABRICKS_BUNDLE_TARGET, the default target, or the only one)."""
-    loader = _Load(root)
-    loader.read_all()
-    return loader.bundle(target or env.get("DATABRICKS_BUNDLE_TARGET", ""), env)
+def load_bundle(root: Path, target: str | None = "", env: Mapping[str, str] | None = None) -> Bundle:
+    """The bundle at `root` for `target` (empty: DATABRICKS_BUNDLE_TARGET, the default target, or the only one).
+
+    `env` is where variables (`BUNDLE_VAR_x`) come from. Raises nothing; what is wrong is in `problems`.
+    """
+    env = os.environ if env is None else env
+    loader = _Load(root, env)
+    wanted = target or env.get("DATABRICKS_BUNDLE_TARGET") or env.get("DATABRICKS_BUNDLE_ENV") or ""
+    return loader.bundle(wanted)
+
+
+def reload(
+    previous: Bundle | None, root: Path, target: str | None = "", env: Mapping[str, str] | None = None
+) -> Bundle:
+    """The bundle as it is now; where a file cannot be read, the `previous` one with the problems of now.
+
+    So a half-saved file empties no tree. Resources that are still declared keep the ids and URLs they had.
+    """
+    now = load_bundle(root, target, env)
+    if previous is None or previous.root != now.root:
+        return now
+    if now.broken:
+        files = tuple(dict.fromkeys((*now.files, *previous.files)))
+        return replace(previous, problems=now.problems, files=files, broken=True)
+    if previous.target != now.target:
+        return now
+    held = {resource.ref: resource for resource in previous.resources}
+    resources = [
+        replace(new, id=old.id, url=old.url, modified_status=old.modified_status) if old is not None else new
+        for new, old in ((new, held.get(new.ref)) for new in now.resources)
+    ]
+    return replace(now, resources=tuple(resources), user=previous.user, file_path=previous.file_path)
 
 
 @dataclass(slots=True)
 class _Load:
     root: Path
+    env: Mapping[str, str]
     problems: list[BundleProblem] = field(default_factory=list)
-    files: list[str] = field(default_factory=list)
-    documents: list[tuple[str, Marked]] = field(default_factory=list)
+    documents: list[Document] = field(default_factory=list)
 
-    def read_all(self) -> None:
-        found = [name for name in ROOT_NAMES if (self.root / name).is_file()]
-        if not found:
-            self.problems.append(BundleProblem("error", f"there is no databricks.yml in {self.root}"))
-            return
-        main = self._read(found[0])
-        if main is None:
-            return
-        include = main.data.get("include")
-        patterns = [p for p in include if isinstance(p, str)] if isinstance(include, list) else []
-        seen = {found[0]}
-        for index, pattern in enumerate(patterns):
-            place = _place(found[0], main, ("include", index))
-            for file in self._matching(pattern, place):
-                if file not in seen and len(self.files) < MAX_FILES:
-                    seen.add(file)
-                    self._read(file, place)
-
-    def _matching(self, pattern: str, place: Place | None) -> Iterator[str]:
-        try:
-            matches = sorted(glob.glob(pattern, root_dir=self.root, recursive=True))
-        except (OSError, re.error, ValueError) as error:
-            self.problems.append(BundleProblem("error", f"include {pattern!r}: {error}", place))
-            return
-        if not matches and not glob.has_magic(pattern):
-            self.problems.append(
-                BundleProblem("error", f"{pattern} defined in 'include' section does not match any files", place)
-            )
-        for match in matches:
-            file = Path(match).as_posix()
-            if not (self.root / file).is_file():
-                continue
-            if Path(file).suffix not in (".yml", ".yaml", ".json"):
-                text = "Files in the 'include' configuration section must be YAML or JSON files."
-                self.problems.append(BundleProblem("error", text, place, f"{file} is neither"))
-                continue
-            yield file
-
-    def _read(self, file: str, place: Place | None = None) -> Marked | None:
-        self.files.append(file)
-        try:
-            document = read(self.root / file)
-        except YamlProblem as problem:
-            at = Place(file, *problem.mark) if problem.mark else Place(file, 1)
-            self.problems.append(BundleProblem("error", problem.summary, at, problem.detail))
-            return None
-        if document.data is None:
-            document.data = {}
-        if not isinstance(document.data, dict):
-            self.problems.append(BundleProblem("error", "a bundle file is a mapping of settings", Place(file, 1)))
-            return None
-        self.documents.append((file, document))
-        return document
-
-    def bundle(self, wanted: str, env: Mapping[str, str]) -> Bundle:
+    def bundle(self, wanted: str) -> Bundle:
+        read_files = read_documents(self.root)
+        self.documents = list(read_files.documents)
+        self.problems.extend(read_files.problems)
         settings: dict[str, Any] = {}
-        for _, document in self.documents:
-            top = {
-                key: value
-                for key, value in document.data.items()
-                if key not in ("resources", "targets", "environments")
-            }
-            settings = merge(settings, top) if settings else top
+        for document in self.documents:
+            top = {key: value for key, value in document.data.items() if key not in _PER_TARGET}
+            settings = self._merge(settings, top, document) if settings else top
         targets, overrides = self._targets()
         target = self._choose(wanted, targets)
         override = overrides.get(target, {})
-        section = _mapping(settings.get("bundle"))
-        name = str(_mapping(override.get("bundle")).get("name") or section.get("name") or self.root.name)
-        variables = self._variables(settings, override, env)
-        known = {"bundle.name": name, "bundle.target": target, "bundle.environment": target}
-        known |= {f"var.{key}": value for key, value in variables.items()} | {
-            f"variables.{key}.value": value for key, value in variables.items()
-        }
-        workspace = merge(_mapping(settings.get("workspace")), _mapping(override.get("workspace")))
-        sync = merge(_mapping(settings.get("sync")), _mapping(override.get("sync")))
+        chosen = next((entry for entry in targets if entry.name == target), None)
+        bundle = merge(mapping(settings.get("bundle")), mapping(override.get("bundle")))
+        workspace = merge(mapping(settings.get("workspace")), mapping(override.get("workspace")))
+        name = _words(bundle.get("name") or self.root.name)
+        variables = self._variables(mapping(settings.get("variables")), mapping(override.get("variables")), target)
+        facts = {**bundle, "name": name, "target": target, "environment": target, "mode": chosen.mode if chosen else ""}
+        known = {"bundle": facts, "var": variables, "workspace": workspace}
+        resources = self._resources(mapping(override.get("resources")), target, known)
+        self._check_scripts(mapping(settings.get("scripts")), resources)
+        self._check_references(variables, resources, "python" in settings or "experimental" in settings)
+        sync = self._sync(target)
         return Bundle(
             root=self.root,
-            name=substitute(name, known),
+            name=_words(substitute(name, known)),
             target=target,
             targets=targets,
-            resources=layers_of(self._resources(_mapping(override.get("resources")), known)),
-            problems=tuple(self.problems),
-            files=tuple(self.files),
-            variables=variables,
-            sync_include=_strings(sync.get("include")),
-            sync_exclude=_strings(sync.get("exclude")),
-            sync_paths=_strings(sync.get("paths")),
-            workspace_host=substitute(str(workspace.get("host") or ""), known),
-            workspace_profile=substitute(str(workspace.get("profile") or ""), known),
+            resources=layers_of(resources),
+            problems=tuple(self.problems[:_MOST_PROBLEMS]),
+            files=read_files.files,
+            variables={key: _filled(value, known) for key, value in variables.items()},
+            sync_include=tuple(_filled(entry, known) for entry in sync["include"]),
+            sync_exclude=tuple(_filled(entry, known) for entry in sync["exclude"]),
+            sync_paths=tuple(_filled(entry, known) for entry in sync["paths"]),
+            workspace_host=_words(substitute(str(workspace.get("host") or ""), known)),
+            workspace_profile=_words(substitute(str(workspace.get("profile") or ""), known)),
+            include=read_files.include,
+            broken=read_files.broken,
         )
 
+    # --- targets ------------------------------------------------------------------------------------------------------
+
+    def _merge(self, base: dict[str, Any], over: dict[str, Any], document: Document, at: Path_ = ()) -> dict[str, Any]:
+        conflicts: list[tuple[tuple[str, ...], str]] = []
+        result = merge(base, over, conflicts)
+        for path, sentence in conflicts:
+            self._tell("error", sentence, document.place((*at, *path)), ".".join(map(str, path)))
+        return result
+
     def _targets(self) -> tuple[tuple[Target, ...], dict[str, dict[str, Any]]]:
-        targets: dict[str, Target] = {}
+        places: dict[str, Place | None] = {}
         overrides: dict[str, dict[str, Any]] = {}
-        for file, document in self.documents:
+        for document in self.documents:
             for section in ("targets", "environments"):
-                for key, value in _mapping(document.data.get(section)).items():
-                    body = _mapping(value)
-                    overrides[key] = merge(overrides[key], body) if key in overrides else body
-                    workspace = _mapping(overrides[key].get("workspace"))
-                    targets[key] = Target(
-                        name=key,
-                        default=overrides[key].get("default") is True,
-                        mode=str(overrides[key].get("mode") or ""),
-                        host=str(workspace.get("host") or ""),
-                        profile=str(workspace.get("profile") or ""),
-                        place=_place(file, document, (section, key)),
-                    )
-        return tuple(targets.values()), overrides
+                for key, value in mapping(document.data.get(section)).items():
+                    body = mapping(value)
+                    held = overrides.get(key)
+                    overrides[key] = body if held is None else self._merge(held, body, document, (section, key))
+                    places.setdefault(key, document.place((section, key)))
+        targets = []
+        for key, body in overrides.items():
+            workspace = mapping(body.get("workspace"))
+            said = (body.get("mode"), workspace.get("host"), workspace.get("profile"))
+            mode, host, profile = (_words(value or "") for value in said)
+            targets.append(Target(key, body.get("default") is True, mode, host, profile, places[key]))
+        return tuple(targets), overrides
 
     def _choose(self, wanted: str, targets: tuple[Target, ...]) -> str:
         names = [target.name for target in targets]
         if wanted:
             if wanted not in names and (names or wanted != "default"):
                 close = difflib.get_close_matches(wanted, names, n=1)
-                detail = f"did you mean {close[0]}?" if close else f"available: {', '.join(names) or 'none'}"
-                self.problems.append(BundleProblem("error", f"{wanted}: no such target", None, detail))
+                meant = f"did you mean {close[0]}? " if close else ""
+                self._tell(
+                    "error",
+                    f"{wanted}: no such target",
+                    None,
+                    f"{meant}Available targets: {', '.join(names) or 'none'}",
+                )
             return wanted
-        defaults = [target.name for target in targets if target.default]
+        defaults = [target for target in targets if target.default]
         if len(defaults) > 1:
-            text = f"multiple targets are marked as default ({', '.join(defaults)})"
-            self.problems.append(BundleProblem("error", text, targets[0].place))
+            marked = ", ".join(target.name for target in defaults)
+            self._tell("error", f"multiple targets are marked as default ({marked})", defaults[1].place)
         if defaults:
-            return defaults[0]
+            return defaults[0].name
         if len(names) > 1:
-            self.problems.append(
-                BundleProblem("error", "please specify target", targets[0].place, f"-t with one of {', '.join(names)}")
-            )
-            return names[0]
+            self._tell("error", "please specify target", targets[0].place, f"-t with one of {', '.join(names)}")
         return names[0] if names else "default"
 
-    def _variables(self, settings: dict[str, Any], override: dict[str, Any], env: Mapping[str, str]) -> dict[str, Any]:
-        values: dict[str, Any] = {}
-        for name, body in _mapping(settings.get("variables")).items():
-            values[name] = body.get("default") if isinstance(body, dict) else body
-        for name, body in _mapping(override.get("variables")).items():
-            values[name] = body.get("default", body.get("value", values.get(name))) if isinstance(body, dict) else body
-        for name in values:
-            given = env.get(f"BUNDLE_VAR_{name}")
-            if given is not None:
-                values[name] = given
+    # --- variables ----------------------------------------------------------------------------------------------------
+
+    def _variables(self, definitions: dict[str, Any], overrides: dict[str, Any], target: str) -> dict[str, Any]:
+        saved: dict[str, Any] = {}
+        if re.fullmatch(r"[\w.-]{1,200}", target):
+            file = self.root / ".databricks" / "bundle" / target / "variable-overrides.json"
+            try:
+                saved = mapping(read(file).data) if file.is_file() else {}
+            except (YamlProblem, OSError) as error:
+                self._tell("error", f"variable-overrides.json of target {target}: {error}", None)
+        values, missing = variable_values(definitions, overrides, saved, self.env)
+        for name in missing:
+            where = self._place_of(("variables", name))
+            text = f"no value assigned to required variable {name}"
+            self._tell("error", text, where, f"set BUNDLE_VAR_{name}, or give it a default")
+        for name in overrides.keys() - definitions.keys():
+            where = self._place_of(("targets", target, "variables", name))
+            self._tell("error", f"variable {name} is not defined but is assigned a value", where)
         return values
 
-    def _resources(self, override: dict[str, Any], known: Mapping[str, Any]) -> tuple[Resource, ...]:
+    # --- resources ----------------------------------------------------------------------------------------------------
+
+    def _resources(self, override: dict[str, Any], target: str, known: Mapping[str, Any]) -> tuple[Resource, ...]:
         found: dict[tuple[str, str], Resource] = {}
-        keys: dict[str, str] = {}
-        for file, document in self.documents:
-            self._tell_duplicates(file, document)
-            for kind, items in _mapping(document.data.get("resources")).items():
-                for key, config in _mapping(items).items():
-                    place = _place(file, document, ("resources", kind, key)) or Place(file, 1)
+        empty: dict[tuple[str, str], Place] = {}
+        by_key: dict[str, Resource] = {}
+        for document in self.documents:
+            for kind, key, body, path in _declared(document, ("resources",)):
+                place = document.place(path) or Place(document.file, 1)
+                held = found.get((kind, key)) or by_key.get(key)
+                if held is not None:
+                    self._tell_twice(key, place, held.place)
                     if (kind, key) in found:
-                        other = found[(kind, key)].place
-                        self._tell_twice(f"{kind}.{key}", place, other)
                         continue
-                    if key in keys and keys[key] != kind:
-                        other = found[(keys[key], key)].place
-                        self._tell_twice(key, place, other)
-                    keys[key] = kind
-                    tasks = {
-                        str(task.get("task_key")): at
-                        for index, task in enumerate(_items(_mapping(config).get("tasks")))
-                        if (at := _place(file, document, ("resources", kind, key, "tasks", index)))
-                    }
-                    found[(kind, key)] = Resource(kind, key, "", place, config=_mapping(config), task_places=tasks)
-        for kind, items in override.items():
-            for key, config in _mapping(items).items():
-                held = found.get((kind, key))
-                place = self._override_place(kind, key)
-                if held is None:
-                    found[(kind, key)] = Resource(kind, key, "", place, config=_mapping(config))
-                else:
-                    found[(kind, key)] = replace(held, config=merge(held.config, _mapping(config)))
-        order = {kind: index for index, kind in enumerate(RESOURCE_TYPES)}
-        result = []
-        for (kind, key), resource in sorted(
-            found.items(), key=lambda item: (order.get(item[0][0], 99), item[1].place.file, item[1].place.line)
-        ):
-            config = resource.config
-            name = config.get("name") or config.get("display_name") or config.get("title") or key
-            result.append(
-                replace(resource, name=substitute(str(name), known), depends_on=references(config, f"{kind}.{key}"))
-            )
-        return tuple(result)
-
-    def _override_place(self, kind: str, key: str) -> Place:
-        for file, document in self.documents:
+                found[(kind, key)] = by_key[key] = self._declare(document, kind, key, body, place, path)
+                if body is None:
+                    empty[(kind, key)] = place
+        for document in self.documents:
             for section in ("targets", "environments"):
-                for target in _mapping(document.data.get(section)):
-                    place = _place(file, document, (section, target, "resources", kind, key))
-                    if place:
-                        return place
-        return Place(self.files[0] if self.files else ROOT_NAMES[0], 1)
-
-    def _tell_twice(self, what: str, place: Place, other: Place) -> None:
-        text = f"multiple resources or scripts have been defined with the same key: {what.rpartition('.')[2]}"
-        self.problems.append(BundleProblem("error", text, place, f"also at {other.file}:{other.line}"))
-
-    def _tell_duplicates(self, file: str, document: Marked) -> None:
-        for path, (line, column) in document.duplicates[:20]:
-            severity = "error" if path[:1] == ("resources",) and len(path) == 3 else "warning"
-            text = f"the key {path[-1]} is given twice"
-            self.problems.append(BundleProblem(severity, text, Place(file, line, column), ".".join(map(str, path))))  # type: ignore[arg-type]
-
-
-def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`over` laid on `base` as the CLI does: maps deep, keyed lists by key, other lists appended, else replaced."""
-    result = dict(base)
-    for key, value in over.items():
-        held = result.get(key)
-        if isinstance(held, dict) and isinstance(value, dict):
-            result[key] = merge(held, value)
-        elif isinstance(held, list) and isinstance(value, list):
-            result[key] = _merge_lists(held, value, _KEYED.get(key, ""))
-        elif value is not None or key not in result:
-            result[key] = value
-    return result
-
-
-def _merge_lists(base: list[Any], over: list[Any], key: str) -> list[Any]:
-    if not key:
-        return base + over
-    result = list(base)
-    for item in over:
-        name = item.get(key) if isinstance(item, dict) else None
-        at = next((i for i, held in enumerate(result) if isinstance(held, dict) and held.get(key) == name), None)
-        if name is None or at is None:
-            result.append(item)
-        else:
-            result[at] = merge(result[at], item)
-    return result
-
-
-def substitute(text: str, known: Mapping[str, Any]) -> str:
-    """`text` with the references that are known filled in; others stay as they are."""
-    for _ in range(5):
-        after = _REFERENCE.sub(
-            lambda match: (
-                str(known[match[1]]) if isinstance(known.get(match[1]), (str, int, float, bool)) else match[0]
-            ),
-            text,
+                for kind, key, body, path in _declared(document, (section, target, "resources")):
+                    held = found.get((kind, key))
+                    place = document.place(path) or Place(document.file, 1)
+                    fresh = self._declare(document, kind, key, body, place, path)
+                    if body is not None:
+                        empty.pop((kind, key), None)
+                    if held is None:
+                        found[(kind, key)] = fresh
+                    else:
+                        config = self._merge(held.config, fresh.config, document, path)
+                        tasks = {**fresh.task_places, **held.task_places}
+                        found[(kind, key)] = replace(held, config=config, task_places=tasks)
+        for (kind, key), place in empty.items():
+            self._tell("error", f"{kind.removesuffix('s')} {key} is not defined", place)
+        tree: dict[str, dict[str, Any]] = {}
+        for (kind, key), resource in found.items():
+            tree.setdefault(kind, {})[key] = resource.config
+        known = {**known, "resources": tree}
+        order = sorted(found.values(), key=lambda each: (_ORDER.get(each.type, 99), each.place.file, each.place.line))
+        referring = {document.file for document in self.documents if "${resources." in document.text}
+        return tuple(
+            self._finished(resource, known, bool(override) or resource.place.file in referring) for resource in order
         )
-        if after == text or len(after) > 10_000:
-            break
-        text = after
-    return text
+
+    def _declare(self, document: Document, kind: str, key: str, body: Any, place: Place, path: Path_) -> Resource:
+        if body is not None and not isinstance(body, dict) and not str(body).startswith("${"):
+            self._tell("error", f"{kind}.{key} has to be a mapping of settings", place)
+        config = mapping(body)
+        tasks = {
+            _words(task["task_key"]): at
+            for index, task in mappings(config.get("tasks"))
+            if "task_key" in task and (at := document.place((*path, "tasks", index)))
+        }
+        return Resource(kind, key, key, place, config=config, task_places=tasks)
+
+    def _finished(self, resource: Resource, known: Mapping[str, Any], refers: bool) -> Resource:
+        config = resource.config
+        # Whole parts may come out of a variable: `tasks: ${var.tasks}`.
+        parts = {
+            key: found
+            for key, value in config.items()
+            if isinstance(value, str) and value.startswith("${") and value.endswith("}")
+            if isinstance(found := look_up(known, value[2:-1]), (dict, list))
+        }
+        config = collapse(resource.type, {**config, **parts} if parts else config)
+        name = _words(substitute(display_name(config, resource.key), known))
+        depends_on = references(config, resource.ref) if refers or parts else ()
+        return replace(resource, name=name, config=config, depends_on=depends_on)
+
+    def _sync(self, target: str) -> dict[str, list[str]]:
+        """The sync rules of the files, relative to the root: each is written relative to the file it stands in."""
+        found: dict[str, list[str]] = {"include": [], "exclude": [], "paths": []}
+        for section in (("sync",), ("targets", target, "sync"), ("environments", target, "sync")):
+            for document in self.documents:
+                if document.data.get(section[0]) is None:
+                    continue
+                at, folder = mapping(_at(document, section)), os.path.dirname(document.file)
+                for name, entries in found.items():
+                    entries += [_from_root(folder, entry) for entry in strings(at.get(name))]
+        return found
+
+    # --- what is wrong ------------------------------------------------------------------------------------------------
+
+    def _tell(self, severity: Literal["error", "warning"], summary: str, place: Place | None, detail: str = "") -> None:
+        if len(self.problems) < _MOST_PROBLEMS:
+            self.problems.append(BundleProblem(severity, _words(summary), place, _words(detail)))
+
+    def _tell_twice(self, key: str, place: Place, other: Place) -> None:
+        text = f"multiple resources or scripts have been defined with the same key: {key}"
+        self._tell("error", text, place, f"also at {other.file}:{other.line}")
+
+    def _check_scripts(self, scripts: dict[str, Any], resources: tuple[Resource, ...]) -> None:
+        for resource in resources if scripts else ():
+            if resource.key in scripts:
+                place = self._place_of(("scripts", resource.key)) or resource.place
+                self._tell_twice(resource.key, place, resource.place)
+
+    def _check_references(
+        self, variables: Mapping[str, Any], resources: tuple[Resource, ...], may_be_python: bool
+    ) -> None:
+        """References that lead nowhere: the CLI tells of them without a place, and of resources only at the deploy."""
+        refs = {resource.ref for resource in resources}
+        for document in self.documents:
+            text = document.text
+            if "${" not in text:
+                continue
+            for match in _VARIABLE.finditer(text):
+                if match[1] not in variables:
+                    self._tell_reference("error", document, match, match[0][2:], [f"var.{name}" for name in variables])
+            for match in _RESOURCE.finditer(text) if not may_be_python else ():
+                if f"{match[1]}.{match[2]}" not in refs and match[1] in _ORDER:
+                    meant = f"resources.{match[1]}.{match[2]}"
+                    self._tell_reference("warning", document, match, meant, [f"resources.{ref}" for ref in refs])
+
+    def _tell_reference(
+        self,
+        severity: Literal["error", "warning"],
+        document: Document,
+        match: re.Match[str],
+        name: str,
+        known: list[str],
+    ) -> None:
+        start = document.text.rfind("\n", 0, match.start()) + 1
+        if _COMMENT.search(document.text, start, match.start()):
+            return
+        place = Place(document.file, document.text.count("\n", 0, start) + 1, match.start() - start + 1)
+        close = difflib.get_close_matches(name.replace("variables.", "var."), known, n=1, cutoff=0.7)
+        detail = f"did you mean ${{{close[0]}}}?" if close else ""
+        self._tell(severity, f"reference does not exist: ${{{name}}}", place, detail)
+
+    def _place_of(self, path: Path_) -> Place | None:
+        return next((place for document in self.documents if (place := document.place(path))), None)
 
 
-def _place(file: str, document: Marked, path: Path_) -> Place | None:
-    mark = document.marks.get(path)
-    return Place(file, *mark) if mark else None
+def _declared(document: Document, section: Path_) -> Iterator[tuple[str, str, Any, Path_]]:
+    """(type, key, body, path) of each resource that a section of a document declares."""
+    for kind, items in mapping(_at(document, section)).items():
+        for key, body in mapping(items).items():
+            yield _words(kind), _words(key), body, (*section, kind, key)
 
 
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+def _at(document: Document, path: Path_) -> Any:
+    at: Any = document.data
+    for step in path:
+        at = at.get(step) if isinstance(at, dict) else None
+    return at
 
 
-def _items(value: Any) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+def _from_root(folder: str, pattern: str) -> str:
+    if not folder:
+        return pattern
+    joined = os.path.normpath(os.path.join(folder, pattern)).replace(os.sep, "/")
+    return joined + "/" if pattern.endswith("/") else joined
 
 
-def _strings(value: Any) -> tuple[str, ...]:
-    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+def _filled(value: Any, known: Mapping[str, Any]) -> Any:
+    return substitute(value, known) if isinstance(value, str) else value
+
+
+def _words(value: Any) -> str:
+    """Text from a file as one line that a terminal can show."""
+    text = clean(str(value))
+    return " ".join(text.split()) if "\n" in text or "\t" in text else text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -32,8 +32,8 @@ def references(config: Any, own: str = "") -> tuple[str, ...]:
 
 def jobs_run_by(resource: Resource) -> tuple[str, ...]:
     """The refs of the jobs that a job's `run_job_task`s start."""
-    runs = [task.get("run_job_task") for task in _tasks(resource)]
-    return references([run for run in runs if run], resource.ref)
+    runs = [task["run_job_task"] for task in map(_inner, _tasks(resource)) if task.get("run_job_task")]
+    return references(runs, resource.ref) if runs else ()
 
 
 def layers_of(resources: tuple[Resource, ...]) -> tuple[Resource, ...]:
@@ -46,10 +46,17 @@ def _layer(resource: Resource, started: set[str]) -> Layer:
     if resource.type != "jobs":
         return ""
     tasks = _tasks(resource)
-    kinds = [next((key for key in task if key.endswith("_task")), "") for task in tasks]
+    kinds = [next((key for key in _inner(task) if key.endswith("_task")), "") for task in tasks]
     if "run_job_task" in kinds and all(kind in _COMPOSING for kind in kinds):
         return "composite" if resource.ref in started else "orchestrator"
-    return "atomic" if len(tasks) == 1 and kinds[0] not in ("run_job_task", "for_each_task") else ""
+    return "atomic" if len(tasks) == 1 and kinds[0] else ""
+
+
+def _inner(task: dict[str, Any]) -> dict[str, Any]:
+    """What a task runs: for a `for_each_task` the task that it repeats."""
+    loop = task.get("for_each_task")
+    inner = loop.get("task") if isinstance(loop, dict) else None
+    return inner if isinstance(inner, dict) else task
 
 
 def _tasks(resource: Resource) -> list[dict[str, Any]]:
@@ -58,26 +65,27 @@ def _tasks(resource: Resource) -> list[dict[str, Any]]:
 
 
 def run_order(bundle: Bundle, refs: Iterable[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """(ref, refs of the given ones that it depends on, at whatever distance), those that wait for nobody first."""
+    """(ref, refs of the given ones that it depends on, at whatever distance), those that wait for nobody first.
+
+    In a cycle nobody can wait for the others: its members come in the order given, waiting for nobody.
+    """
     wanted = list(dict.fromkeys(refs))
-    waits = {ref: tuple(other for other in wanted if other != ref and other in _reach(bundle, ref)) for ref in wanted}
-    ordered: list[tuple[str, tuple[str, ...]]] = []
-    left = dict(waits)
+    depends = {resource.ref: resource.depends_on for resource in bundle.resources}
+    left = {ref: tuple(other for other in wanted if other in _reach(depends, ref) - {ref}) for ref in wanted}
+    ordered: dict[str, tuple[str, ...]] = {}
     while left:
-        done = {ref for ref, _ in ordered}
-        ready = [ref for ref, after in left.items() if all(other in done for other in after)]
+        ready = [ref for ref, after in left.items() if all(other in ordered for other in after)]
         for ref in ready or list(left):
-            # In a cycle nobody can wait for the others.
-            ordered.append((ref, left.pop(ref) if ready else ()))
-    return tuple(ordered)
+            after = left.pop(ref)
+            ordered[ref] = after if ready else ()
+    return tuple(ordered.items())
 
 
-def _reach(bundle: Bundle, ref: str) -> set[str]:
+def _reach(depends: Mapping[str, tuple[str, ...]], ref: str) -> set[str]:
     seen: set[str] = set()
     stack = [ref]
     while stack:
-        resource = bundle.resource(stack.pop())
-        for other in resource.depends_on if resource else ():
+        for other in depends.get(stack.pop(), ()):
             if other not in seen:
                 seen.add(other)
                 stack.append(other)
