@@ -126,166 +126,142 @@ def parse(text: str) -> Marked:
         source.dispose()
 
 
-class _Open:
-    """A mapping or list that has not ended yet."""
-
-    __slots__ = ("anchor", "in_mapping", "key", "key_mark", "marks", "merged", "size", "start", "value")
-
-    def __init__(self, value: Any, marks: Any, anchor: str | None, start: Any) -> None:
-        self.value = value
-        self.in_mapping = type(value) is dict
-        self.marks = marks
-        self.anchor = anchor
-        self.start = start
-        self.key: str | None = None
-        self.key_mark: Any = None
-        self.size = 1
-        self.merged: list[Any] | None = None
-
-
 class _Builder:
-    """Builds data from parser events with a stack of its own, so that depth and size are counted as they grow."""
+    """Builds data from parser events with a stack of its own, so that depth and size are counted as they grow.
+
+    The innermost mapping or list is kept in local names of `build`: that loop is most of what a first paint costs.
+    """
 
     def __init__(self, text: str) -> None:
         self._result = Marked(text=text)
         self._marks = self._result._marks
         self._anchors: dict[str, tuple[Any, int]] = {}
-        self._stack: list[_Open] = []
-        self._values = 0
 
     def build(self, source: Any) -> Marked:
-        top = _Open([], [], None, None)
-        stack = self._stack
-        stack.append(top)
-        documents = 0
-        get, scalar = source.get_event, yaml.ScalarEvent
+        get, scalar_event, anchors, all_marks = source.get_event, yaml.ScalarEvent, self._anchors, self._marks
+        stack: list[tuple[Any, ...]] = []
+        documents = total = 0
+        # value | its marks | pending key and its mark | what `<<` gave | anchor | own mark | values in it
+        value: Any = []
+        marks: Any = []
+        key: str | None = None
+        key_mark: Any = None
+        merged: list[Any] | None = None
+        anchor: str | None = None
+        start: Any = None
+        size = 0
+        in_mapping = False
         while (event := get()) is not None:
             kind = type(event)
-            if kind is scalar:
-                frame = stack[-1]
-                key = frame.key
-                if key is None and frame.in_mapping:
-                    self._key(frame, event)
+            if kind is scalar_event:
+                item = event.value
+                if in_mapping and key is None:
+                    key, key_mark = item, event.start_mark
+                    if event.anchor is not None:
+                        anchors[event.anchor] = (item, 1)
+                    if item[:1] in _ODD_KEYS and event.implicit[0]:
+                        merged = self._odd_key(item, key_mark, merged)
+                    if item in marks:
+                        self._note("warning", f"the key {item} is given twice; the last one counts", key_mark)
                     continue
-                value = event.value if event.tag is None and not event.implicit[0] else _scalar(event)
+                if event.tag is not None or (event.implicit[0] and item[:1] in _RESOLVED):
+                    item = resolve(item) if event.tag is None or event.tag in _RESOLVED_TAGS else item
                 if event.anchor is not None:
-                    self._anchors[event.anchor] = (value, 1)
-                if key is None or key == "<<" or frame.size >= MAX_VALUES:
-                    self._put(frame, value, 1, event.start_mark)
-                else:
-                    # The way that nine of ten values take, without a call.
-                    frame.value[key] = value
-                    frame.marks[key] = frame.key_mark
-                    frame.key = None
-                    frame.size += 1
-                    self._values += 1
-            elif kind is yaml.MappingStartEvent:
-                self._start(event, {}, {})
-            elif kind is yaml.SequenceStartEvent:
-                self._start(event, [], [])
+                    anchors[event.anchor] = (item, 1)
+                item_mark, item_size = event.start_mark, 1
+            elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
+                if in_mapping and key is None:
+                    text = "a key has to be text, this one is a mapping or a list"
+                    raise YamlProblem(text, _place(event.start_mark))
+                if len(stack) >= MAX_DEPTH:
+                    raise YamlProblem("nested too deeply", _place(event.start_mark))
+                stack.append((value, marks, key, key_mark, merged, anchor, start, size, in_mapping))
+                in_mapping = kind is yaml.MappingStartEvent
+                value, marks = ({}, {}) if in_mapping else ([], [])
+                key, merged, anchor, start, size = None, None, event.anchor, event.start_mark, 1
+                if anchor is not None:
+                    # Until it ends, nothing is to be had by its name: an alias in itself is a cycle.
+                    anchors[anchor] = (None, -1)
+                continue
             elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
-                self._end()
+                if merged:
+                    value, marks, size = self._with_merged(value, marks, merged, size)
+                all_marks[id(value)] = marks
+                if anchor is not None:
+                    anchors[anchor] = (value, size)
+                item, item_mark, item_size = value, start, size
+                value, marks, key, key_mark, merged, anchor, start, size, in_mapping = stack.pop()
             elif kind is yaml.AliasEvent:
-                self._alias(event)
-            elif kind is yaml.DocumentStartEvent:
-                documents += 1
+                item_mark = event.start_mark
+                if in_mapping and key is None:
+                    raise YamlProblem("a key has to be text, this one is an alias", _place(item_mark))
+                item, item_size = self._aliased(event.anchor, item_mark)
+            else:
+                documents += kind is yaml.DocumentStartEvent
                 if documents > 1:
                     text = "only the first document of a file counts; what follows `---` is ignored"
                     self._note("warning", text, event.start_mark)
                     break
-        self._result.data = top.value[0] if top.value else None
+                continue
+            # One value more, for the list or the key that waits for it.
+            total += 1
+            size += item_size
+            if total > MAX_VALUES or size > MAX_VALUES:
+                what = "too many values" if total > MAX_VALUES else "the aliases stand for too many values"
+                raise YamlProblem(f"{what} for a bundle file", _place(item_mark))
+            if not in_mapping:
+                value.append(item)
+                marks.append(item_mark)
+            elif key == "<<" and merged is not None:
+                self._merge_key(merged, item, key_mark)
+                key = None
+            else:
+                value[key] = item
+                marks[key] = key_mark
+                key = None
+        self._result.data = value[0] if value and not stack else None
         return self._result
 
     def _note(self, severity: Literal["error", "warning"], summary: str, mark: Any) -> None:
         if len(self._result.notes) < 100:
             self._result.notes.append(Note(severity, summary, _place(mark)))
 
-    def _key(self, frame: _Open, event: Any) -> None:
-        key = event.value
-        if event.anchor is not None:
-            self._anchors[event.anchor] = (key, 1)
-        if key[:1] in _ODD_KEYS and event.implicit[0]:
-            if key == "<<":
-                if frame.merged is not None:
-                    text = "the merge key << is given twice; to merge several mappings write `<<: [*one, *two]`"
-                    self._note("error", text, event.start_mark)
-                frame.merged = frame.merged or []
-            elif not isinstance(resolved := resolve(key), str) and resolved is not None:
-                self._note("error", f"the key {key} is not text: put it in quotes", event.start_mark)
-        if key in frame.marks:
-            self._note("warning", f"the key {key} is given twice; the last one counts", event.start_mark)
-        frame.key, frame.key_mark = key, event.start_mark
+    def _odd_key(self, key: str, mark: Any, merged: list[Any] | None) -> list[Any] | None:
+        if key == "<<":
+            if merged is not None:
+                text = "the merge key << is given twice; to merge several mappings write `<<: [*one, *two]`"
+                self._note("error", text, mark)
+            return merged or []
+        if not isinstance(value := resolve(key), str) and value is not None:
+            self._note("error", f"the key {key} is not text: put it in quotes", mark)
+        return merged
 
-    def _put(self, frame: _Open, value: Any, size: int, mark: Any) -> None:
-        self._values += 1
-        frame.size += size
-        if self._values > MAX_VALUES or frame.size > MAX_VALUES:
-            what = "too many values" if self._values > MAX_VALUES else "the aliases stand for too many values"
-            raise YamlProblem(f"{what} for a bundle file", _place(mark))
-        if not frame.in_mapping:
-            frame.value.append(value)
-            frame.marks.append(mark)
-            return
-        key = frame.key
-        frame.key = None
-        if key == "<<" and frame.merged is not None:
-            frame.merged.extend(value if isinstance(value, list) else [value])
-            if not all(isinstance(part, dict) for part in frame.merged):
-                self._note("error", "the merge key << takes a mapping or a list of mappings", frame.key_mark)
-            return
-        frame.value[key] = value
-        frame.marks[key] = frame.key_mark
+    def _merge_key(self, merged: list[Any], value: Any, mark: Any) -> None:
+        merged.extend(value if isinstance(value, list) else [value])
+        if not all(isinstance(part, dict) for part in merged):
+            self._note("error", "the merge key << takes a mapping or a list of mappings", mark)
 
-    def _start(self, event: Any, value: Any, marks: Any) -> None:
-        frame = self._stack[-1]
-        if frame.key is None and frame.in_mapping:
-            raise YamlProblem("a key has to be text, this one is a mapping or a list", _place(event.start_mark))
-        if len(self._stack) > MAX_DEPTH:
-            raise YamlProblem("nested too deeply", _place(event.start_mark))
-        if event.anchor is not None:
-            # Until it ends, nothing is to be had by its name: an alias in itself is a cycle.
-            self._anchors[event.anchor] = (None, -1)
-        self._stack.append(_Open(value, marks, event.anchor, event.start_mark))
+    def _with_merged(self, value: Any, marks: Any, merged: list[Any], size: int) -> tuple[Any, Any, int]:
+        values: dict[str, Any] = {}
+        places: dict[str, Any] = {}
+        for part in merged:
+            if isinstance(part, dict):
+                values |= part
+                places |= self._marks.get(id(part), {})
+                size += len(part)
+        return values | value, places | marks, size
 
-    def _end(self) -> None:
-        frame = self._stack.pop()
-        value, marks = frame.value, frame.marks
-        if frame.merged:
-            all_values: dict[str, Any] = {}
-            all_marks: dict[str, Any] = {}
-            for part in frame.merged:
-                if isinstance(part, dict):
-                    all_values |= part
-                    all_marks |= self._marks.get(id(part), {})
-                    frame.size += len(part)
-            value, marks = all_values | value, all_marks | marks
-        self._marks[id(value)] = marks
-        if frame.anchor is not None:
-            self._anchors[frame.anchor] = (value, frame.size)
-        self._put(self._stack[-1], value, frame.size, frame.start)
-
-    def _alias(self, event: Any) -> None:
-        frame = self._stack[-1]
-        if frame.key is None and frame.in_mapping:
-            raise YamlProblem("a key has to be text, this one is an alias", _place(event.start_mark))
-        if event.anchor not in self._anchors:
-            raise YamlProblem(f"there is no anchor {event.anchor} before this alias", _place(event.start_mark))
-        value, size = self._anchors[event.anchor]
+    def _aliased(self, name: str, mark: Any) -> tuple[Any, int]:
+        if name not in self._anchors:
+            raise YamlProblem(f"there is no anchor {name} before this alias", _place(mark))
+        value, size = self._anchors[name]
         if size < 0:
-            raise YamlProblem(f"the alias {event.anchor} stands within itself", _place(event.start_mark))
-        self._put(frame, value, size, event.start_mark)
+            raise YamlProblem(f"the alias {name} stands within itself", _place(mark))
+        return value, size
 
 
 def _place(mark: Any) -> Mark:
     return (mark.line + 1, mark.column + 1)
-
-
-def _scalar(event: Any) -> Any:
-    tag, text = event.tag, event.value
-    if tag is None:
-        first = text[:1]
-        return resolve(text) if first in _RESOLVED else text
-    return resolve(text) if tag in _RESOLVED_TAGS else text
 
 
 def resolve(text: str) -> Any:
