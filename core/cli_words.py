@@ -38,7 +38,8 @@ _BLOCKED: tuple[tuple[str, str], ...] = (
     (r"\b401\b.{0,60}Unauthor|UNAUTHENTICATED|Credential was not sent", "the workspace does not accept the sign-in"),
     (
         r"connection refused|no such host|network is unreachable|i/o timeout|TLS handshake"
-        r"|certificate signed by unknown|x509: |context deadline exceeded|no route to host|connection reset by peer|server misbehaving|unexpected EOF"
+        r"|certificate signed by unknown|x509: |context deadline exceeded"
+        r"|no route to host|connection reset by peer|server misbehaving|unexpected EOF"
         r"|proxyconnect|Proxy Authentication Required|request timed out after|TEMPORARILY_UNAVAILABLE"
         r"|\b50[34]\b.{0,40}(?:Service Unavailable|Gateway Time-?out)",
         "the workspace cannot be reached",
