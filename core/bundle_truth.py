@@ -89,9 +89,11 @@ def _merged(resource: Resource, body: dict[str, Any] | None, ids: Mapping[str, s
         return replace(resource, id=_text(body.get("id")), url=_text(body.get("url")), modified_status=status)
     depends_on = (*resource.depends_on, *references(body, resource.ref))
     depends_on += tuple(ref for value in _job_ids(body) if (ref := ids.get(value)) and ref != resource.ref)
+    name = _text(display_name(body, resource.name))
     return replace(
         resource,
-        name=_text(display_name(body, resource.name)),
+        # What the CLI calls a job without a name: its key says more.
+        name=resource.name if name == "Untitled" else name,
         config=body,
         depends_on=tuple(dict.fromkeys(depends_on)),
         id=_text(body.get("id")) if deployed else resource.id,
