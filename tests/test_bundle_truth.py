@@ -188,7 +188,8 @@ json_data = st.recursive(
 @given(st.dictionaries(st.sampled_from(["resources", "workspace", "variables", "bundle"]), json_data))
 @settings(max_examples=150, deadline=None)
 def test_data_of_any_shape_does_no_harm(tmp_path_factory: pytest.TempPathFactory, data: dict[str, Any]) -> None:
-    folder = tmp_path_factory.getbasetemp()
+    folder = tmp_path_factory.getbasetemp() / "any-shape"
+    folder.mkdir(exist_ok=True)
     (folder / "databricks.yml").write_text(YAML, encoding="utf-8")
     bundle = load_bundle(folder, "", {})
     after = apply_summary(apply_validate(bundle, data), data)

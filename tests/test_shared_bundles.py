@@ -211,7 +211,8 @@ async def test_our_reading_is_that_of_the_real_cli(entry: dict[str, Any], box: S
             for ours in bundle.resources:
                 theirs = truth.resource(ours.ref)
                 assert theirs is not None
-                assert task_keys(ours.config) == task_keys(theirs.config)
+                keys = task_keys(ours.config)
+                assert keys == task_keys(theirs.config) or "${" in str(keys)
                 assert ours.layer == theirs.layer
                 assert ours.name.removeprefix("[").rpartition("] ")[2] in theirs.name or "${" in ours.name
     if not accepted:
