@@ -1,0 +1,603 @@
+"""The console: puts panes on the screen, keeps them in step with the engine's State, and passes keys to actions.
+
+Never talks to the workspace and never imports what the first paint does not need.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from textual.app import App, ComposeResult
+from textual.filter import LineFilter
+
+from ..core.state import State
+from ..widgets.bars import Bar
+from ..widgets.glyphs import choose
+from ..widgets.line_view import Frame, LineView
+from ..widgets.page import Page
+from ..widgets.spans import Span, Spans, span
+from ..widgets.strips import header_line, loop_line, status_line
+from ..widgets.theme import PALETTES, Palette, palette_of, themes
+from .actions import ACTIONS, Action, first_key, offered, with_keymap
+from .engine_protocol import Engine
+from .layout import PANES, Layout, Pane, arrange
+from .panes import TABS, Panes
+from .safety import InertFilter
+from .scene import Scene
+
+if TYPE_CHECKING:
+    from ..core.redaction import Redactor
+    from .notify import Notifier
+
+PAINT_EVERY = 0.08  # seconds between two looks at a new State
+FOCUS_AFTER = 0.3  # seconds the cursor rests on a resource before the engine follows it
+NOTICE_FOR = 8.0  # seconds a notice stays
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the console looks and behaves; the settings of the same names."""
+
+    clock: bool = True
+    bell: bool = True
+    notify: str = ""
+    theme: str = ""
+    ascii: bool = False
+    editor: str = ""
+    keymap: Mapping[str, str] = field(default_factory=dict)
+    redactor: Redactor | None = None
+    arm: Callable[[], str] | None = None  # allows changes for a while; returns what to say
+
+
+class ConsoleApp(App[int], inherit_bindings=False):
+    """The whole console on one screen. It paints `first_state` before the engine is started."""
+
+    ENABLE_COMMAND_PALETTE = False
+    CSS = """
+    Screen { background: $background; layout: vertical; overflow: hidden; }
+    Screen > LineView, Screen > Bar { position: absolute; }
+    Input#prompt { position: absolute; border: none; height: 1; padding: 0 1; background: $surface; }
+    Input#prompt:focus { border: none; }
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        first_state: State,
+        options: Options | None = None,
+        *,
+        now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__()
+        self.engine = engine
+        self.options = options or Options()
+        self.state = first_state
+        self.glyphs = choose(ascii_only=self.options.ascii)
+        self.panes = Panes(self.glyphs)
+        self.pane: Pane = "resources"
+        self.zoomed = False
+        self.clock_on = self.options.clock
+        self.palette: Palette = PALETTES["dbops-dark"]
+        self.watched: set[str] = set()
+        self.notice: Span | None = None
+        self.actions: tuple[Action, ...] = ACTIONS
+        self._now, self._monotonic = now, monotonic
+        self._newest = first_state
+        self._painted_at = -1.0
+        self._paint_due = False
+        self._away = 0  # how often the terminal was given to another program
+        self._layout = Layout()
+        self._unsubscribe: Callable[[], None] | None = None
+        self._notifier: Notifier | None = None
+        self._notice_until = 0.0
+        self._focus_wish = ""
+        self._loaded: set[str] = set()
+        self._excerpt_of: object = None
+        self._hits: list[tuple[int, int, str]] = []
+        self._resumed = False
+        for theme in themes():
+            self.register_theme(theme)
+        self.theme = self.options.theme if self.options.theme in self.available_themes else "dbops-dark"
+        self._bind_actions()
+
+    def _bind_actions(self) -> None:
+        self.actions = with_keymap(self.options.keymap)
+        for action in self.actions:
+            self.bind(action.keys, f"act('{action.id}')", description=action.label, show=False)
+
+    # --- composing ---------------------------------------------------------------------------------------------------
+
+    def compose(self) -> ComposeResult:
+        self.panes.show(self.state, self.now_ms)
+        self.panes.show_chosen(self.state, self._resource(), self.now_ms, of_resource=True)
+        yield Bar(self._header, id="header")
+        yield Bar(self._loop_strip, id="loop")
+        yield self._view(self.panes.resources, "resources")
+        yield self._view(self.panes.run_page(self.state), "run")
+        yield self._view(self.panes.detail_page(self.state), "detail")
+        yield self._view(self.panes.lower_page(self.state), "diagnosis")
+        yield Bar(self._status, id="status")
+        yield Bar(self._footer, id="footer")
+
+    def _view(self, page: Page, name: str) -> LineView:
+        view = LineView(page, glyphs=self.glyphs, id=name)
+        view.now_ms = self.now_ms
+        return view
+
+    def on_mount(self) -> None:
+        self.views: dict[str, LineView] = {view.id or "": view for view in self.query(LineView)}
+        self.bars: dict[str, Bar] = {bar.id or "": bar for bar in self.query(Bar)}
+        self._take_theme()
+        self.theme_changed_signal.subscribe(self, lambda _: self._take_theme())
+        self._arrange()
+        self.views["resources"].focus()
+        self._unsubscribe = self.engine.subscribe(self._on_state)
+        self.call_after_refresh(self._after_first_paint)
+
+    def _after_first_paint(self) -> None:
+        if self.clock_on:
+            self._clock_timer = self.set_interval(1.0, self._tick)
+        self.spawn(self.engine.start(), "engine")
+        self._refresh_scene()
+
+    def _take_theme(self) -> None:
+        from dataclasses import replace
+
+        palette = palette_of(self.current_theme)
+        if self.no_color or self.console.color_system in ("standard", "windows"):
+            palette = replace(palette, mono=True)
+        self.palette = palette
+        for widget in (*self.query(LineView), *self.query(Bar)):
+            widget.set_palette(palette)
+
+    async def on_unmount(self) -> None:
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+        await self.engine.close()
+
+    # --- state in, paint out -----------------------------------------------------------------------------------------
+
+    @property
+    def now_ms(self) -> int:
+        """Epoch ms by the injected clock."""
+        return int(self._now() * 1000)
+
+    def _on_state(self, state: State, event: Any) -> None:
+        """Called by the engine, on the event loop. Keeps the newest state; paints at most every PAINT_EVERY."""
+        self._newest = state
+        if event is not None:
+            self._on_event(event)
+        if self._paint_due or not self.is_running:
+            return
+        self._paint_due = True
+        wait = self._painted_at + PAINT_EVERY - self._monotonic()
+        if wait <= 0:
+            self.call_later(self._paint)
+        else:
+            self.set_timer(wait, self._paint)
+
+    def _paint(self) -> None:
+        self._paint_due = False
+        self._painted_at = self._monotonic()
+        if self._away:
+            return
+        before, self.state = self.state, self._newest
+        self._follow_changes(before, self.state)
+        self._refresh_scene()
+
+    def _refresh_scene(self) -> None:
+        """Bring every pane in step with the state and the cursor."""
+        if not hasattr(self, "views"):
+            return
+        state = self.state
+        self.panes.show(state, self.now_ms)
+        self.panes.show_chosen(state, self._resource(), self.now_ms, of_resource=self.pane == "resources")
+        self._arrange()
+        self.views["run"].show(self.panes.run_page(state))
+        self.views["detail"].show(self.panes.detail_page(state))
+        self.views["diagnosis"].show(self.panes.lower_page(state))
+        self.views["resources"].sync()
+        self._sync_bars()
+        self._load_what_is_on_show()
+
+    def _sync_bars(self) -> None:
+        for bar in self.bars.values():
+            bar.sync()
+
+    def _tick(self) -> None:
+        if self._away:
+            return
+        now_ms = self.now_ms
+        for name, view in self.views.items():
+            if self._layout.shows(name):
+                view.tick(now_ms)
+        if self.notice is not None and self._monotonic() >= self._notice_until:
+            self.notice = None
+        self.bars["status"].sync()
+
+    def _follow_changes(self, before: State, after: State) -> None:
+        if after.busy and not before.busy and self.pane != "detail":
+            self.panes.tab = "cli"
+        if after.focus != before.focus and self.pane != "detail":
+            self.panes.tab = "events" if after.focus.startswith("pipelines.") else "task"
+        started = after.run is not None and (before.run is None or before.run.run_id != after.run.run_id)
+        if (
+            started
+            and after.run is not None
+            and after.run.state.active
+            and self.panes.tab == "cli"
+            and self.pane != "detail"
+        ):
+            self.panes.tab = "task"
+        if after.diagnoses and after.diagnoses != before.diagnoses:
+            self._go_to_failure()
+        if after.resumable and not self._resumed:
+            self._resumed = True
+            self.say(after.resumable, "accent", seconds=60)
+        if after.report_markdown and after.report_markdown != before.report_markdown:
+            self.operations.show_report()
+
+    def _go_to_failure(self) -> None:
+        """Put the cursor of the run on the task that is the root cause, unless somebody is reading the run."""
+        keys = self.state.diagnoses[0].task_keys
+        if not keys or self.pane in ("run", "detail"):
+            return
+        page = self.panes.run
+        key = page.find(lambda node: getattr(getattr(node.data, "task", None), "task_key", "") in keys)
+        if key:
+            page.go_to(key, 10)
+
+    def _on_event(self, event: Any) -> None:
+        name = getattr(event, "name", "")
+        if name == "failure.diagnosed":
+            what = f"failed {event.key} {event.run_id} {event.diagnosis.cause}"
+            self.notifier.tell(what, "dbops: failed", f"{event.key}: {event.diagnosis.title}")
+        elif name == "loop.ended":
+            self.notifier.tell(
+                f"ended {event.outcome} {event.iterations} {event.report_id}", "dbops", f"loop {event.outcome}"
+            )
+        elif name == "run.changed" and event.run_id in self.watched and self._newest.run is not None:
+            run = self._newest.run
+            if run.run_id == event.run_id and not run.state.active:
+                self.watched.discard(event.run_id)
+                self.notifier.tell(f"watched {event.run_id} {run.end_ms}", "dbops", f"{event.key} {event.state}")
+        elif name == "problem":
+            self.say(event.message + (f" ({event.fix})" if event.fix else ""), "warn")
+
+    @property
+    def notifier(self) -> Notifier:
+        """Bell and desktop notices; made when first needed."""
+        if self._notifier is None:
+            from .notify import Notifier
+
+            self._notifier = Notifier(self.write_terminal, bell=self.options.bell, kind=self.options.notify)
+        return self._notifier
+
+    def write_terminal(self, sequence: str) -> None:
+        """Send a sequence that draws nothing (bell, notice, clipboard) to the terminal."""
+        if self._driver is not None and not self.is_headless and not self._away:
+            self._driver.write(sequence)
+
+    # --- what is on show needs loading -------------------------------------------------------------------------------
+
+    def _load_what_is_on_show(self) -> None:
+        task = self.panes.chosen_task(self.state)
+        if (
+            task is not None
+            and task.run_id not in self._loaded
+            and task.run_id not in self.state.outputs
+            and not task.state.active
+            and task.start_ms
+            and (task.state.failed or self.panes.tab == "output")
+        ):
+            self._loaded.add(task.run_id)
+            self.spawn(self.engine.load_output(task.run_id), "output")
+        diagnosis = self.panes.diagnosis.diagnosis
+        location = diagnosis.location if diagnosis is not None else None
+        bundle = self.state.bundle
+        wanted = (
+            (bundle.root, location, self.state.pending_files) if bundle is not None and location is not None else None
+        )
+        if wanted != self._excerpt_of:
+            self._excerpt_of = wanted
+            if bundle is not None and location is not None:
+                self.spawn(self._load_excerpt(bundle.root, location.file, location.line), "excerpt")
+
+    async def _load_excerpt(self, root: Any, file: str, line: int | None) -> None:
+        import asyncio
+
+        from .excerpts import read_excerpt
+
+        self.panes.excerpt = await asyncio.to_thread(read_excerpt, root, file, line)
+        self._refresh_scene()
+
+    # --- layout ------------------------------------------------------------------------------------------------------
+
+    def on_resize(self) -> None:
+        self._arrange()
+        self._refresh_scene()
+
+    def _arrange(self) -> None:
+        """Place the panes for the size of the terminal and for what there is to show."""
+        if not hasattr(self, "views"):
+            return
+        from ..widgets.resource_tree import name_width
+
+        prompt = self.query("#prompt")
+        layout = arrange(
+            self.size.width,
+            self.size.height,
+            pane=self.pane,
+            zoomed=self.zoomed,
+            diagnosis_lines=self.panes.lower_wanted(self.state),
+            resource_width=name_width(self.state.bundle),
+            prompt=bool(prompt),
+        )
+        if layout == self._layout:
+            return
+        self._layout = layout
+        for name, widget in (*self.views.items(), *self.bars.items(), *(("prompt", found) for found in prompt)):
+            box = layout.boxes.get(name)
+            widget.display = box is not None
+            if box is not None:
+                widget.styles.offset = (box.x, box.y)
+                widget.styles.width = box.width
+                widget.styles.height = box.height
+        self._frame(layout)
+        focused = self.views.get(self.pane)
+        if focused is not None and not prompt and self.screen is self.screen_stack[0] and layout.shows(self.pane):
+            focused.focus()
+
+    def _frame(self, layout: Layout) -> None:
+        glyphs = self.glyphs
+        split = layout.boxes["run" if layout.shows("run") else "detail"].x if layout.wide else 0
+        for number, name in enumerate(PANES, 1):
+            frame = Frame()
+            if layout.wide:
+                lower = layout.shows("run") and layout.shows("detail")
+                frame = {
+                    "resources": Frame(),
+                    "run": Frame(side=True, corner=glyphs.tee),
+                    "detail": Frame(side=True, corner=glyphs.tee_left if lower else glyphs.tee),
+                    "diagnosis": Frame(crossings=((split, glyphs.tee_up),)),
+                }[name]
+            self.views[name].set_frame(frame, str(number))
+
+    def go_to_pane(self, pane: Pane) -> None:
+        """Use another pane; in a narrow terminal it takes the place of the one on show."""
+        self.pane = pane
+        self._arrange()
+        if self._layout.shows(pane):
+            self.views[pane].focus()
+        self._refresh_scene()
+
+    def on_descendant_focus(self, event: Any) -> None:
+        name = event.widget.id
+        if name in PANES and name != self.pane:
+            self.pane = name
+            self._refresh_scene()
+
+    def go_to_tab(self, tab: str) -> None:
+        """Show another tab of pane 4."""
+        if tab in dict(TABS):
+            self.panes.tab = tab
+            self._refresh_scene()
+
+    # --- the lines around the panes ----------------------------------------------------------------------------------
+
+    def _header(self, width: int) -> list[Spans]:
+        return [header_line(self.state, width, self.glyphs)]
+
+    def _loop_strip(self, width: int) -> list[Spans]:
+        return [loop_line(self.state, width, self.glyphs)]
+
+    def _status(self, width: int) -> list[Spans]:
+        due = self.state.next_poll_at
+        seconds = math.ceil(due - self._monotonic()) if due is not None and self.clock_on else None
+        poll_in = seconds if seconds is not None and seconds >= 0 else None
+        line = status_line(self.state, width, self.glyphs, notice=self.notice, now_ms=self.now_ms, poll_in=poll_in)
+        return [line]
+
+    def _footer(self, width: int) -> list[Spans]:
+        line: list[Span] = [(" ", "")]
+        used = 1
+        self._hits = []
+        entries = offered(self.scene(), self.actions)
+        # Help and quit are always there; what does not fit goes from the middle.
+        keep = [action for action in entries if action.foot <= 15]
+        room = width - sum(len(first_key(a)) + len(a.label) + 3 for a in keep) - 1
+        shown: list[Action] = []
+        for action in entries:
+            size = len(first_key(action)) + len(action.label) + 3
+            if action in keep:
+                shown.append(action)
+            elif size <= room:
+                shown.append(action)
+                room -= size
+            else:
+                room = 0
+        for action in shown:
+            key = first_key(action)
+            size = len(key) + len(action.label) + 3
+            self._hits.append((used, used + size - 2, action.id))
+            line += [(key, "accent+b"), (f" {action.label}  ", "muted")]
+            used += size
+        return [tuple(line)]
+
+    def on_bar_pressed(self, event: Bar.Pressed) -> None:
+        if event.bar.id == "footer":
+            for first, last, name in self._hits:
+                if first <= event.x < last:
+                    self.action_act(name)
+
+    # --- cursor and choice -------------------------------------------------------------------------------------------
+
+    def _resource(self) -> Any:
+        bundle = self.state.bundle
+        if bundle is None:
+            return None
+        entry = self.panes.resources.entry()
+        if self.pane == "resources":
+            return entry.resource if entry is not None else None
+        return bundle.resource(self.state.focus) if self.state.focus else (entry.resource if entry else None)
+
+    def scene(self) -> Scene:
+        """What the actions look at now."""
+        state, panes = self.state, self.panes
+        resource, task = self._resource(), panes.chosen_task(state)
+        key = self.views[self.pane].page.home() if hasattr(self, "views") else ""
+        place, url = "", ""
+        diagnosis = panes.diagnosis.diagnosis
+        if key.startswith("place:"):
+            place = key[6:]
+        elif self.pane != "resources" and diagnosis is not None and diagnosis.location is not None:
+            place = f"{diagnosis.location.file}:{diagnosis.location.line or 1}"
+        elif resource is not None:
+            place = f"{resource.place.file}:{resource.place.line}"
+            task_place = resource.task_places.get(task.task_key) if task is not None and self.pane == "run" else None
+            if task_place is not None:
+                place = f"{task_place.file}:{task_place.line}"
+        if diagnosis is not None and diagnosis.location is not None and self.pane == "resources" and state.diagnoses:
+            place = f"{diagnosis.location.file}:{diagnosis.location.line or 1}"
+        if key.startswith("url:"):
+            url = key[4:]
+        elif self.pane in ("run", "detail", "diagnosis"):
+            url = (task.page_url if task is not None else "") or (state.run.page_url if state.run else "")
+        url = url or (resource.url if resource is not None else "")
+        return Scene(
+            state,
+            self.pane,
+            panes.tab,
+            resource,
+            task,
+            panes.update.flow() if panes.is_pipeline(state) else None,
+            panes.events.event() if self.pane == "detail" and panes.tab == "events" else None,
+            place,
+            url,
+            panes.diagnosis.chosen_fix(),
+        )
+
+    def on_line_view_moved(self, event: LineView.Moved) -> None:
+        if event.view.screen is not self.screen_stack[0]:
+            return
+        if event.view.id == "resources":
+            entry = self.panes.resources.entry()
+            ref = entry.resource.ref if entry is not None else ""
+            if entry is not None and entry.resource.type in ("jobs", "pipelines") and ref != self._focus_wish:
+                self._focus_wish = ref
+                self.set_timer(FOCUS_AFTER, lambda: self._focus_rested(ref))
+        self._refresh_scene()
+
+    def _focus_rested(self, ref: str) -> None:
+        if ref == self._focus_wish and ref != self.state.focus:
+            self.spawn(self.engine.focus(ref), "focus")
+
+    def on_line_view_toggled(self, event: LineView.Toggled) -> None:
+        if event.page is self.panes.run and event.opened:
+            node = next((n for n in self.panes.run.nodes if n.key == event.key), None)
+            if node is not None and node.lazy:
+                self.spawn(self.engine.expand(event.key), "expand")
+
+    def on_line_view_chosen(self, event: LineView.Chosen) -> None:
+        if event.view.screen is self.screen_stack[0]:
+            self.operations.chosen(event.view, event.key)
+
+    def on_line_view_title_pressed(self, event: LineView.TitlePressed) -> None:
+        if event.view.id == "detail":
+            tab = self.panes.tab_at(event.x)
+            if tab:
+                self.go_to_tab(tab)
+        elif event.view.id in PANES:
+            self.go_to_pane(event.view.id)  # type: ignore[arg-type]
+
+    # --- actions -----------------------------------------------------------------------------------------------------
+
+    @property
+    def operations(self) -> Any:
+        """What the actions do; imported when the first is asked for."""
+        held = getattr(self, "_operations", None)
+        if held is None:
+            from .operations import Operations
+
+            held = self._operations = Operations(self)
+        return held
+
+    def action_act(self, name: str) -> None:
+        """Do the action of this id, or say why it cannot be done."""
+        action = next((action for action in self.actions if action.id == name), None)
+        if action is None:
+            return
+        why_not = action.when(self.scene())
+        if why_not:
+            self.say(f"{action.label}: {why_not}", "warn")
+            return
+        if self.notice is not None:
+            self.notice = None
+        self.operations.do(action.id)
+        if hasattr(self, "bars"):
+            self._sync_bars()
+
+    def say(self, text: str, role: str = "", *, seconds: float = NOTICE_FOR) -> None:
+        """Put a notice into the status line; it goes with the next action, or after a while."""
+        self.notice = span(text, role)
+        self._notice_until = self._monotonic() + seconds
+        if hasattr(self, "bars"):
+            self.bars["status"].sync()
+
+    def copy_text(self, text: str) -> None:
+        """Copy through the terminal, and say so."""
+        from ..core.paths import state_dir
+        from .notify import copy
+
+        try:
+            folder = state_dir()
+        except OSError:
+            folder = None
+        self.say(copy(text, self.write_terminal, folder=folder))
+
+    def spawn(self, work: Coroutine[Any, Any, Any], group: str) -> None:
+        """Run `work` beside the console; what goes wrong becomes a notice, never the end."""
+        self.run_worker(self._kept_alive(work), group=group, exit_on_error=False, exclusive=False)
+
+    async def _kept_alive(self, work: Coroutine[Any, Any, Any]) -> None:
+        try:
+            await work
+        except Exception as error:
+            from ..core.guard import Refused
+
+            if isinstance(error, Refused):
+                self.say(f"not done: {error.reason}", "warn", seconds=30)
+            else:
+                from .safety import crash_sentence
+
+                self.say(crash_sentence(error, self.options.redactor), "error", seconds=60)
+
+    # --- the terminal ------------------------------------------------------------------------------------------------
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """The filters of Textual, and last the net that lets no control character through."""
+        return [*super().get_line_filters(), InertFilter()]
+
+    def _fatal_error(self) -> None:
+        # Textual's own would print the local variables of every frame, tokens and all.
+        from rich.text import Text
+
+        from .safety import crash_sentence
+
+        self._exit_renderables.append(Text(crash_sentence(self._exception, self.options.redactor)))
+        self._close_messages_no_wait()
+
+    def step_away(self) -> None:
+        """Another program has the terminal: draw nothing until `come_back`. Counted, so that it nests."""
+        self._away += 1
+
+    def come_back(self) -> None:
+        self._away -= 1
+        if not self._away:
+            self._paint()
+            self.refresh()

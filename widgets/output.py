@@ -1,0 +1,209 @@
+"""What one task put out: its error, its exit value as a table, how far its steps came, and its log with search.
+
+Never keeps the log twice: lines are cut out of one text when they are drawn or searched.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from ..core.runs import TaskOutput, TaskRun
+from .glyphs import UNICODE, Glyphs
+from .page import TextLine, TextPage
+from .spans import Span, Spans, cells, crop, pad, paragraphs, span
+from .words import plural
+
+_STEP = re.compile(r"\[Step (\d{1,4})/(\d{1,4})\]([^\n]*)", re.IGNORECASE)
+_MAX_LINES = 5_000
+_FAILED_WORDS = frozenset({"failed", "failure", "error", "false"})
+
+
+def last_step(text: str) -> tuple[int, int, str] | None:
+    """(step, steps, what) of the last `[Step N/M]` line a task printed; None where it printed none."""
+    steps = list(_STEP.finditer(text))
+    if not steps or int(steps[-1][2]) == 0:
+        return None
+    return int(steps[-1][1]), int(steps[-1][2]), steps[-1][3].strip()
+
+
+def output_lines(task: TaskRun | None, output: TaskOutput | None, glyphs: Glyphs = UNICODE) -> list[TextLine]:
+    """The lines of the Output tab for one task run."""
+    if output is None:
+        return []
+    lines: list[TextLine] = []
+    step = last_step(output.logs) or last_step(output.error_trace)
+    if step is not None:
+        lines += [_step_line(step, task, glyphs), TextLine()]
+    if output.error:
+        lines += _section("error", "error")
+        lines += [TextLine(line) for line in paragraphs(output.error, "error", limit=200)]
+        lines.append(TextLine())
+    if output.result:
+        lines += _section("exit value", "muted")
+        lines += result_lines(output.result)
+        if output.result_truncated:
+            lines.append(_cut(task))
+        lines.append(TextLine())
+    if output.error_trace:
+        lines += _section("trace", "muted")
+        lines += [TextLine(_traced(line)) for line in output.error_trace.split("\n")[-_MAX_LINES:]]
+        lines.append(TextLine())
+    if output.logs:
+        log = output.logs.split("\n")
+        head = "log" if len(log) <= _MAX_LINES else f"log, the last {_MAX_LINES:,} of {len(log):,} lines"
+        lines += _section(head, "muted")
+        lines += [TextLine((span(line, _log_role(line)),)) for line in log[-_MAX_LINES:]]
+        if output.logs_truncated:
+            lines.append(_cut(task))
+    for name, link in output.extra.items():
+        lines.append(TextLine((span(f"{name}  ", "muted"), span(link, "accent")), key=f"url:{link}"))
+    while lines and not lines[-1].spans:
+        lines.pop()
+    return lines or [TextLine((("The task put out nothing.", "muted"),))]
+
+
+def _section(name: str, role: str) -> list[TextLine]:
+    return [TextLine(((name, f"{role}+b"),))]
+
+
+def _cut(task: TaskRun | None) -> TextLine:
+    url = task.page_url if task is not None else ""
+    return TextLine((("The platform cut this short; all of it is on the run page (o).", "warn"),), key=f"url:{url}")
+
+
+def _step_line(step: tuple[int, int, str], task: TaskRun | None, glyphs: Glyphs) -> TextLine:
+    number, total, what = step
+    width = 24
+    done = min(width, round(width * number / total))
+    failed = task is not None and task.state.failed
+    active = task is None or task.state.active
+    role = "error" if failed else "run" if active else "ok"
+    words = f"died in step {number} of {total}" if failed else f"step {number} of {total}"
+    spans: list[Span] = [
+        (glyphs.beam * done, role),
+        (glyphs.track * (width - done), "faint"),
+        (f"  {words}", role if failed else ""),
+    ]
+    if what:
+        spans.append(span(f"  {what}", "muted"))
+    return TextLine(tuple(spans))
+
+
+def _log_role(line: str) -> str:
+    start = line[:200]
+    if "ERROR" in start or "Error:" in start or "Exception" in start or "FATAL" in start:
+        return "error"
+    return "warn" if "WARN" in start else ""
+
+
+def _traced(line: str) -> Spans:
+    if line.startswith(("Traceback", "Caused by:")) or re.match(r"\w[\w.]*(?:Error|Exception)\b", line):
+        return (span(line, "error"),)
+    return (span(line, "muted" if line.startswith(("  File", "\tat ", "    at ", "File ")) else ""),)
+
+
+def result_lines(text: str) -> list[TextLine]:
+    """An exit value: JSON as a table, anything else as it is."""
+    try:
+        value = json.loads(text) if len(text) < 200_000 and text.lstrip()[:1] in ("{", "[") else None
+    except (ValueError, RecursionError):
+        value = None
+    if isinstance(value, dict):
+        return list(_object_lines(value))
+    if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+        return _table(value)
+    return [TextLine(line) for line in paragraphs(text)]
+
+
+def _object_lines(value: dict[str, Any]) -> Iterable[TextLine]:
+    width = min(28, max((cells(span(str(key))[0]) for key in value), default=0)) + 2
+    for key, part in value.items():
+        name = pad(span(str(key))[0], width)
+        if isinstance(part, list) and part and all(isinstance(row, dict) for row in part):
+            yield TextLine(((name, "muted"), (plural(len(part), "row"), "")))
+            yield from (TextLine((("  ", ""), *line.spans), key=line.key) for line in _table(part))
+        elif isinstance(part, list) and part:
+            yield TextLine(((name, "muted"), (plural(len(part), "item"), "")))
+            for item in part[:50]:
+                yield TextLine((("  ", ""), span(_plain(item), _value_role(item))))
+        else:
+            yield TextLine(((name, "muted"), span(_plain(part), _value_role(part))), indent=width)
+
+
+def _table(rows: list[dict[str, Any]]) -> list[TextLine]:
+    """Rows with the same keys as columns, failed rows first; at most 200 rows and 8 columns."""
+    columns = list(dict.fromkeys(str(key) for row in rows[:200] for key in row))[:8]
+    # Sorting keeps the order within each half: what failed is what people look for.
+    shown = sorted(rows, key=lambda row: not _row_failed(row))[:200]
+    cell = [[span(_plain(row.get(column, "")))[0] for column in columns] for row in shown]
+    widths = [min(36, max([cells(column), *(cells(row[i]) for row in cell)])) for i, column in enumerate(columns)]
+    head = tuple((pad(column, width) + "  ", "muted+u") for column, width in zip(columns, widths, strict=True))
+    lines = [TextLine(head)]
+    for row, texts in zip(shown, cell, strict=True):
+        role = "error" if _row_failed(row) else ""
+        lines.append(
+            TextLine(tuple((pad(text, width) + "  ", role) for text, width in zip(texts, widths, strict=True)))
+        )
+    if len(rows) > len(shown):
+        lines.append(TextLine(((f"{len(rows) - len(shown):,} more rows", "faint"),)))
+    return lines
+
+
+def _row_failed(row: dict[str, Any]) -> bool:
+    status = row.get("status", row.get("state", row.get("result", "")))
+    return isinstance(status, str) and status.lower() in _FAILED_WORDS
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return "null"
+    return crop(json.dumps(value, ensure_ascii=False, default=str), 400)
+
+
+def _value_role(value: Any) -> str:
+    if isinstance(value, str) and value.lower() in _FAILED_WORDS:
+        return "error"
+    return "ok" if isinstance(value, str) and value.lower() in ("ok", "success", "succeeded", "passed") else ""
+
+
+class LogPage(TextPage):
+    """Lines that may be many: follows the end, scrolls sideways, and finds text."""
+
+    can_follow = True
+
+    def __init__(self, title: Spans = (), *, wraps: bool = False, follow: bool = True) -> None:
+        super().__init__(title, wraps=wraps)
+        self.follow = follow
+        self.needle: re.Pattern[str] | None = None
+        self._hit = -1
+
+    def search(self, pattern: re.Pattern[str] | None, height: int, *, back: bool = False) -> tuple[int, int]:
+        """Go to the next line with `pattern`: (which one, how many there are); (0, 0) where there is none."""
+        if pattern is not self.needle:
+            self.needle, self._hit = pattern, self.top - 1 if not back else self.top
+            self.touch()
+        if pattern is None:
+            return (0, 0)
+        hits = [i for i in range(self.count) if pattern.search("".join(text for text, _ in self._lines[i][1]))]
+        if not hits:
+            return (0, 0)
+        if back:
+            hit = next((i for i in reversed(hits) if i < self._hit), hits[-1])
+        else:
+            hit = next((i for i in hits if i > self._hit), hits[0])
+        self._hit = hit
+        self.set_follow(False)
+        self.scroll_to(hit - height // 3, height)
+        self.touch()
+        return (hits.index(hit) + 1, len(hits))
+
+    def tint(self, index: int) -> str:
+        return "select" if index == self._hit and self.needle is not None else super().tint(index)
+
+    def move(self, delta: int, height: int) -> None:
+        self.scroll_to(self.top + delta, height)

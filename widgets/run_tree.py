@@ -1,0 +1,174 @@
+"""The run that is looked at: its tasks with state in words, elapsed time, a bar over time, and the short reason.
+
+Never hides a state it does not know, and never moves what is being read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..core.runs import Run, TaskOutput, TaskRun
+from .beam import Window, axis, beam, window_of
+from .glyphs import state_look, state_words
+from .outline import Node, OutlinePage
+from .page import Look
+from .run_nodes import Extra, RunItem, RunNodes, TaskItem, latest_and_older
+from .spans import Span, Spans, cells, pad, span
+from .words import count, duration
+
+NO_NOTES: Mapping[str, str] = {}
+
+
+class RunPage(OutlinePage[RunItem]):
+    """The tree of pane 2 for a job run. With `timeline` it gives the bars all the room, and says where time went."""
+
+    def __init__(self, *, timeline: bool = False) -> None:
+        super().__init__()
+        self.timeline = timeline
+        self.run: Run | None = None
+        self._nodes = RunNodes()
+        self._seen: tuple[object, ...] = ()
+        self._label = 12
+        self._window = Window(0, 60_000)
+        self._latest = 0
+
+    def show(
+        self,
+        run: Run | None,
+        child_runs: Mapping[str, Run],
+        iterations: Mapping[str, tuple[TaskRun, ...]],
+        outputs: Mapping[str, TaskOutput],
+        notes: Mapping[str, str],
+        now_ms: int,
+    ) -> None:
+        """Show `run` with what is loaded of its nested runs, iterations and outputs; `notes` by task key."""
+        seen = (run, child_runs, iterations, outputs, notes)
+        if len(self._seen) == len(seen) and all(a is b for a, b in zip(seen, self._seen, strict=True)):
+            return
+        self._seen = seen
+        if run is None or self.run is None or run.run_id != self.run.run_id:
+            self.cursor, self.top = 0, 0
+            self._choice = {}
+        self.run = run
+        nodes = self._nodes.make(run, child_runs, iterations, outputs, notes)
+        label = max((cells(_name(n)) + 2 * n.depth + 4 for n in nodes), default=12)
+        self._latest = max((n.data.task.end_ms for n in nodes if isinstance(n.data, TaskItem)), default=0)
+        if label != self._label:
+            self._label = label
+            self.touch()
+        self._set_window(now_ms)
+        self.set_nodes(nodes)
+
+    def _set_window(self, now_ms: int) -> None:
+        if self.run is None:
+            return
+        window = window_of(self.run.start_ms, 0 if self.run.state.active else self.run.end_ms, now_ms, self._latest)
+        if window != self._window:
+            self._window = window
+            self.touch()
+            self.touch_head()
+
+    def tick(self, now_ms: int, first: int, last: int) -> list[int]:
+        before = self._window
+        if self.run is not None and self.run.state.active:
+            self._set_window(now_ms)
+        return list(range(first, last)) if self._window != before else super().tick(now_ms, first, last)
+
+    def item(self) -> TaskItem | None:
+        """The task under the cursor."""
+        node = self.node(self.cursor)
+        return node.data if node is not None and isinstance(node.data, TaskItem) else None
+
+    def pinned(self, width: int, look: Look) -> list[Spans]:
+        if not self.timeline or self.run is None or width < 40:
+            return []
+        label, bar, _ = self._columns(width)
+        return [((" " * (label + 9), ""), *axis(self._window, bar, look.glyphs))]
+
+    def empty(self, width: int) -> list[Spans]:
+        return [(("Nothing has run yet.", "muted"),)]
+
+    def _columns(self, width: int) -> tuple[int, int, int]:
+        """(cells of the label, of the bar, of the note)."""
+        if self.timeline:
+            label = min(self._label, max(16, width // 3))
+            bar = max(0, width - label - 10)
+            return label, bar if bar >= 16 else 0, 0
+        most = max(16, width * 2 // 5)
+        label = min(max(self._label, 18), most)
+        rest = width - label - 9
+        bar = min(30, max(14, rest // 3)) if rest >= 44 else 0
+        return label, bar, max(0, rest - bar - (2 if bar else 0))
+
+    def draw(self, node: Node[RunItem], width: int, look: Look) -> Spans:
+        data, glyphs = node.data, look.glyphs
+        indent = "  " * min(node.depth, 10)
+        twist = (glyphs.opened if self.is_open(node) else glyphs.closed) if node.branch else " "
+        if isinstance(data, Extra):
+            return ((f"{indent}    ", ""), span(data.text, "muted+i"))
+        label_width, bar_width, note_width = self._columns(width)
+        task = data.task
+        sign, role = state_look(task.state, glyphs)
+        quiet = data.attempt or data.because or task.state.outcome in ("skipped", "excluded", "disabled")
+        name_role = "muted" if quiet else ""
+        head = f"{indent}{twist} "
+        name = pad(span(_name(node))[0], label_width - cells(head) - 2)
+        elapsed = duration(task.elapsed_ms(look.now_ms)) if task.start_ms else glyphs.dash
+        line: list[Span] = [(head, "faint"), (f"{sign} ", role), (name, name_role), (f"{elapsed:>8} ", "muted")]
+        if bar_width:
+            end = task.end_ms or (look.now_ms if task.start_ms else 0)
+            parts = self._parts(task) if self.timeline else ()
+            line += beam(self._window, task.start_ms, end, bar_width, role, glyphs, parts=parts)
+            if self.timeline:
+                line.append((f" {glyphs.critical}" if data.critical else "  ", "warn"))
+            else:
+                line.append(("  ", ""))
+        if note_width > 3:
+            line += self._note(data, role)
+        return tuple(line)
+
+    def _parts(self, task: TaskRun) -> tuple[tuple[int, str], ...]:
+        parts = ((task.queue_ms, "faint"), (task.setup_ms, "muted"))
+        return tuple(part for part in parts if part[0] > 0)
+
+    def _note(self, item: TaskItem, role: str) -> list[Span]:
+        task = item.task
+        words = state_words(task.state)
+        if item.because:
+            return [span(f"{words}: {item.because}", "faint")]
+        parts: list[Span] = []
+        if not task.state.succeeded or item.attempt:
+            parts.append(span(words, role))
+        if item.attempt:
+            parts.append((f" attempt {item.attempt}", "faint"))
+        elif task.attempt:
+            parts.append((f" after {task.attempt + 1} attempts" if parts else f"attempt {task.attempt + 1}", "faint"))
+        if task.for_each is not None:
+            parts += [(" " if parts else "", ""), *_for_each(task)]
+        if task.condition_outcome:
+            parts.append(span((" " if parts else "") + f"is {task.condition_outcome}", "muted"))
+        if item.note:
+            parts += [("  " if parts else "", ""), span(item.note, "muted")]
+        return parts
+
+
+def _for_each(task: TaskRun) -> list[Span]:
+    stats = task.for_each
+    if stats is None:
+        return []
+    parts: list[Span] = [(f"{count(stats.completed)}/{count(stats.total)}", "muted")]
+    if stats.failed:
+        parts.append((f" {count(stats.failed)} failed", "error"))
+    if stats.active:
+        parts.append((f" {count(stats.active)} running", "run"))
+    return parts
+
+
+def _name(node: Node[RunItem]) -> str:
+    return node.data.task.task_key if isinstance(node.data, TaskItem) else ""
+
+
+def run_progress(run: Run) -> tuple[int, int]:
+    """(tasks that ended, tasks) by newest attempt."""
+    latest, _ = latest_and_older(run.tasks)
+    return sum(not task.state.active for task in latest), len(latest)
