@@ -85,7 +85,9 @@ async def run_process(
 
     When this call is cancelled, or the time is over, the process and everything it started is ended.
     """
-    process = await asyncio.create_subprocess_exec(
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.subprocess_exec(
+        lambda: _Watched(loop),
         *command,
         cwd=cwd,
         env=dict(env),
@@ -94,6 +96,7 @@ async def run_process(
         stderr=asyncio.subprocess.PIPE,
         start_new_session=os.name == "posix",
     )
+    process = asyncio.subprocess.Process(transport, protocol, loop)
     kept, stdout = Ring(), bytearray()
     assert process.stdout is not None
     assert process.stderr is not None
@@ -105,10 +108,10 @@ async def run_process(
     try:
         try:
             async with asyncio.timeout(seconds):
-                await process.wait()
+                await asyncio.shield(protocol.exited)
         except TimeoutError:
             timed_out = True
-            await _end(process)
+            await _end(process, protocol)
         # A grandchild may hold the pipes open for as long as it lives: what it says later belongs to nobody.
         await asyncio.wait(readers, timeout=GRACE_SECONDS)
     finally:
@@ -116,8 +119,8 @@ async def run_process(
         for reader in readers:
             reader.cancel()
         await asyncio.gather(*readers, return_exceptions=True)
-        if process.returncode is None:
-            await _reap(process)
+        await _reap(protocol)
+        transport.close()
     code = process.returncode if process.returncode is not None else -1
     return Ended(code, stdout.decode("utf-8", "replace"), kept.lines(), timed_out, len(stdout) < KEEP_STDOUT)
 
@@ -155,18 +158,29 @@ async def _read_lines(stream: asyncio.StreamReader, kept: Ring, tell: Tell | Non
         take(line)
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+class _Watched(asyncio.subprocess.SubprocessStreamProtocol):
+    """Tells when the process itself has ended: `Process.wait` also waits for whoever else holds its pipes."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(limit=2**16, loop=loop)
+        self.exited: asyncio.Future[None] = loop.create_future()
+
+    def process_exited(self) -> None:
+        super().process_exited()
+        if not self.exited.done():
+            self.exited.set_result(None)
+
+
+async def _end(process: asyncio.subprocess.Process, protocol: _Watched) -> None:
     """Ask it to end, then make it."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         if os.name == "posix":
             os.killpg(process.pid, signal.SIGTERM)
         else:
             process.terminate()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(GRACE_SECONDS):
-            await process.wait()
+    await _reap(protocol)
     _kill_group(process)
-    await _reap(process)
+    await _reap(protocol)
 
 
 def _kill_group(process: asyncio.subprocess.Process) -> None:
@@ -177,7 +191,7 @@ def _kill_group(process: asyncio.subprocess.Process) -> None:
             process.kill()
 
 
-async def _reap(process: asyncio.subprocess.Process) -> None:
+async def _reap(protocol: _Watched) -> None:
     with contextlib.suppress(TimeoutError, asyncio.CancelledError):
         async with asyncio.timeout(GRACE_SECONDS):
-            await process.wait()
+            await asyncio.shield(protocol.exited)
