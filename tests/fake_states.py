@@ -335,7 +335,7 @@ def update(state: str = "RUNNING") -> Update:
     return Update("u-7743aa10", "p-1", state, "USER_ACTION", NOW_MS - 300_000, flows=flows)
 
 
-def pipeline(state: str = "RUNNING", root: Path = Path("/bundles/retail")) -> State:
+def pipeline(root: Path = Path("/bundles/retail"), state: str = "RUNNING") -> State:
     """An update of the pipeline, with its events."""
     marks = ((Stage.DEPLOY, "done"), (Stage.POLL, "active"))
     return replace(

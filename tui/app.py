@@ -58,7 +58,8 @@ class ConsoleApp(App[int], inherit_bindings=False):
 
     ENABLE_COMMAND_PALETTE = False
     CSS = """
-    Screen { background: $background; layout: vertical; overflow: hidden; }
+    Screen { background: $background; overflow: hidden; }
+    Dialog { background: $background 60%; }
     Screen > LineView, Screen > Bar { position: absolute; }
     Input#prompt { position: absolute; border: none; height: 1; padding: 0 1; background: $surface; }
     Input#prompt:focus { border: none; }
@@ -149,7 +150,8 @@ class ConsoleApp(App[int], inherit_bindings=False):
         from dataclasses import replace
 
         palette = palette_of(self.current_theme)
-        if self.no_color or self.console.color_system in ("standard", "windows"):
+        few_colours = not self.is_headless and self.console.color_system in ("standard", "windows")
+        if self.no_color or few_colours:
             palette = replace(palette, mono=True)
         self.palette = palette
         for widget in (*self.query(LineView), *self.query(Bar)):
@@ -513,7 +515,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
             if tab:
                 self.go_to_tab(tab)
         elif event.view.id in PANES:
-            self.go_to_pane(event.view.id)  # type: ignore[arg-type]
+            self.go_to_pane(event.view.id)
 
     # --- actions -----------------------------------------------------------------------------------------------------
 

@@ -30,4 +30,7 @@ def read_excerpt(root: Path, file: str, line: int | None, around: int = AROUND) 
     if not 1 <= line <= len(lines):
         return None
     first = max(1, line - around)
-    return Excerpt(file, first, tuple(lines[first - 1 : line + around]))
+    shown = lines[first - 1 : line + around]
+    while len(shown) > line - first + 1 and not shown[-1].strip():
+        shown.pop()
+    return Excerpt(file, first, tuple(shown))

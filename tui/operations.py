@@ -20,6 +20,7 @@ from ..widgets.output import LogPage
 from ..widgets.page import Page, TextLine
 from ..widgets.spans import span
 from ..widgets.theme import PALETTES
+from ..widgets.words import host_name
 from . import plans
 from .actions import rows
 from .layout import PANES
@@ -537,7 +538,7 @@ class Operations:
             app.exit(0)
             return
         running = running or ("the loop: its next start goes on where it stands",)
-        host = app.state.identity.host or "the workspace"
+        host = host_name(app.state.identity.host) or "the workspace"
         self.open_dialog(QuitDialog(running, host), lambda yes: app.exit(0, message=_goes_on(running)))
 
     # --- Enter -------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from ..widgets.update_tree import UpdatePage, flow_progress
 from ..widgets.words import clock, duration
 
 TABS: tuple[tuple[str, str], ...] = (
-    ("task", "Task"),
+    ("task", "Details"),
     ("timeline", "Timeline"),
     ("output", "Output"),
     ("events", "Events"),
@@ -47,14 +47,13 @@ class Panes:
         self.task = TextPage(cursor=True)
         self.run_timeline = RunPage(timeline=True)
         self.update_timeline = UpdatePage(timeline=True)
-        self.output = LogPage(wraps=False, follow=False)
+        self.output = LogPage(wraps=True, follow=False)
         self.events = EventsPage()
         self.cli = CliPage()
         self.tab = "task"
         self.excerpt: Excerpt | None = None
         self._notes: tuple[tuple[Diagnosis, ...], dict[str, str]] = ((), {})
         self._output_of: tuple[object, ...] = ()
-        self._state: State | None = None
 
     # --- which page stands where -------------------------------------------------------------------------------------
 
@@ -106,9 +105,8 @@ class Panes:
                 *identity_lines(state.identity, state.signed_out, glyphs),
                 *cli_lines(state.cli_problem, state.cli_version, glyphs),
             ]
-            self.problem.set_head((("To be seen to" if lines else "Diagnosis", ""),))
+            self.problem.set_head((("Problem" if lines else "Diagnosis", ""),))
             self.problem.set_lines(lines, empty=[((f"{glyphs.ok} ", "ok"), ("Nothing has failed.", "muted"))])
-        self._state = state
 
     def show_chosen(self, state: State, resource: Resource | None, now_ms: int, *, of_resource: bool) -> None:
         """Fill the tabs that follow the cursor: of the task or flow, or of the resource where that pane is in use."""
@@ -136,8 +134,8 @@ class Panes:
             self._output_of = seen
             if other:
                 self.output.top, self.output.left = 0, 0
-            self.output.set_lines(output_lines(task, output, glyphs), empty=[(_no_output(task), "muted")])
-        heads = self._tab_heads(state)
+            self.output.set_lines(output_lines(task, output, glyphs), empty=[((_no_output(task), "muted"),)])
+        heads = self._tab_heads()
         for page in (self.task, self.run_timeline, self.update_timeline, self.output, self.events, self.cli):
             page.set_head(heads, self._tab_aside(page))
 
@@ -191,14 +189,11 @@ class Panes:
             title.append((f" {glyphs.dot} repair {repairs}", "muted"))
         self.run.set_head(tuple(title), tuple(aside))
 
-    def _tab_heads(self, state: State) -> Spans:
+    def _tab_heads(self) -> Spans:
         heads: list[Span] = []
-        words = dict(TABS)
-        if self.is_pipeline(state):
-            words["task"] = "Flow"
-        for number, (name, _) in enumerate(TABS):
+        for number, (name, word) in enumerate(TABS):
             heads += [(f" {self.glyphs.side} ", "rule")] if number else []
-            heads.append((words[name], "accent+b+u" if name == self.tab else "muted"))
+            heads.append((word, "accent+b+u" if name == self.tab else "muted"))
         return tuple(heads)
 
     def _tab_aside(self, page: Page) -> Spans:
@@ -209,12 +204,10 @@ class Panes:
     def tab_at(self, x: int) -> str:
         """The tab whose name stands at cell `x` of the title; empty where none does."""
         at = 0
-        state = self._state
         for name, word in TABS:
-            width = len("Flow" if name == "task" and state is not None and self.is_pipeline(state) else word)
-            if at <= x < at + width:
+            if at <= x < at + len(word):
                 return name
-            at += width + 3
+            at += len(word) + 3
         return ""
 
 

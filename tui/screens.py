@@ -33,7 +33,7 @@ class Dialog(ModalScreen[T], Generic[T]):
     """A box in the middle: a title, lines, perhaps a field, and a line that says which keys do what."""
 
     DEFAULT_CSS = """
-    Dialog { align: center middle; background: $background 50%; }
+    Dialog { align: center middle; }
     Dialog > Vertical { width: 80; height: auto; background: $background; border: round $primary; padding: 0 1;
         border-title-color: $foreground; border-title-style: bold; }
     Dialog LineView { width: 1fr; height: 3; }
@@ -78,7 +78,7 @@ class Dialog(ModalScreen[T], Generic[T]):
     def on_mount(self) -> None:
         from textual.content import Content
 
-        self.query_one(Vertical).border_title = Content(f" {span(self._title_text)[0]} ")
+        self.query_one(Vertical).border_title = Content(span(self._title_text)[0])
         self.fit_box()
         self.query_one("#lines", LineView).focus()
 
@@ -92,10 +92,11 @@ class Dialog(ModalScreen[T], Generic[T]):
         extra = 3 + len(self.query(Input))
         inner = max(8, width - 4)
         self.page.fit(inner - 2)
-        lines = max(1, self.page.count or len(self.page.empty(inner - 2)))
-        box = self.query_one(Vertical)
-        box.styles.width = width
-        self.query_one("#lines", LineView).styles.height = max(1, min(lines, size.height - extra))
+        lines = self.page.count or len(self.page.empty(inner - 2))
+        self.query_one(Vertical).styles.width = width
+        view = self.query_one("#lines", LineView)
+        view.display = lines > 0
+        view.styles.height = max(1, min(lines, size.height - extra))
 
     def action_leave(self) -> None:
         self.dismiss(None)
@@ -119,7 +120,7 @@ class ConfirmDialog(Dialog[str]):
             if plan.word
             else keys_line(("y", "yes"), ("esc", "no"))
         )
-        lines = list(plan.lines)
+        lines = [*plan.lines, *([] if plan.word else [TextLine()])]
         if plan.word:
             lines += [TextLine(), TextLine((("Type ", ""), span(plan.word, "error+b"), (" to go on:", "")))]
         super().__init__(plan.title, lines, keys)
@@ -188,7 +189,7 @@ class QuitDialog(Dialog[bool]):
         ]
         if len(running) > 8:
             lines.append(TextLine(((f"  and {len(running) - 8} more", "muted"),)))
-        lines += [TextLine(), TextLine((("The next start of dbops-tui here goes on watching it.", "muted"),))]
+        lines += [TextLine(), TextLine((("The next start of dbops-tui here goes on watching.", "muted"),)), TextLine()]
         super().__init__("Quit", lines, keys_line(("q", "quit"), ("esc", "stay")))
 
     def on_key(self, event: Any) -> None:

@@ -27,11 +27,9 @@ def fact(name: str, value: str, role: str = "", *, key: str = "") -> TextLine:
 def resource_lines(resource: Resource, status: ResourceStatus | None, now_ms: int, glyphs: Glyphs) -> list[TextLine]:
     """What the bundle says of a resource, and its last runs."""
     place = f"{resource.place.file}:{resource.place.line}"
-    lines = [
-        TextLine(((resource.ref, "b"), (f"  {resource.layer}" if resource.layer else "", "muted"))),
+    facts = [
+        TextLine((span(resource.ref, "b"), (f"  {resource.layer}" if resource.layer else "", "muted"))),
         TextLine(),
-    ]
-    lines += [
         fact("name", resource.name) if resource.name and resource.name != resource.key else None,
         fact("declared", place, "accent", key=f"place:{place}"),
         fact("id", resource.id) if resource.id else None,
@@ -42,7 +40,8 @@ def resource_lines(resource: Resource, status: ResourceStatus | None, now_ms: in
         fact("parameters", ", ".join(f"{k}={v}" for k, v in parameters_of(resource)))
         if parameters_of(resource)
         else None,
-    ]  # type: ignore[list-item]
+    ]
+    lines = _known(facts)
     tasks = resource.config.get("tasks")
     if isinstance(tasks, list):
         lines.append(fact("tasks", f"{len(tasks)}"))
@@ -66,7 +65,7 @@ def resource_lines(resource: Resource, status: ResourceStatus | None, now_ms: in
         past = sorted(r.end_ms - r.start_ms for r in status.history if r.end_ms and r.start_ms and r.state.succeeded)
         if len(past) >= 3:
             lines.append(TextLine(((f"median {brief(past[len(past) // 2])} of {len(past)} good runs", "faint"),)))
-    return _known(lines)
+    return lines
 
 
 def run_lines(run: Run, now_ms: int, glyphs: Glyphs) -> list[TextLine]:

@@ -99,11 +99,10 @@ def diagnosis_lines(
         head.append(span(f"  in {', '.join(diagnosis.task_keys[:4])}", "muted"))
     lines = [TextLine(tuple(head), indent=2)]
     lines += [TextLine(line) for line in paragraphs(diagnosis.explanation, limit=8)]
-    lines += [_evidence(evidence, number) for number, evidence in enumerate(diagnosis.evidence[:4])]
+    lines += [_evidence(evidence, number) for number, evidence in enumerate(diagnosis.evidence[:3])]
     lines += _source(diagnosis, excerpt)
     shown = tuple(fixes) or diagnosis.fixes
     if shown:
-        lines.append(TextLine())
         for number, fix in enumerate(shown):
             lines += fix_lines(fix, number, glyphs)
     if diagnosis.check_sql:
@@ -165,7 +164,7 @@ def _evidence(evidence: Evidence, number: int) -> TextLine:
     label = "evidence" if number == 0 else ""
     where = f"line {evidence.line}: " if evidence.line else ""
     return TextLine(
-        ((f"{label:<{LABEL}}", "muted"), (where, "faint"), span(crop(evidence.text.strip(), 400), "")), indent=LABEL
+        ((f"{label:<{LABEL}}", "muted"), (where, "faint"), span(crop(evidence.text.strip(), 240), "")), indent=LABEL
     )
 
 

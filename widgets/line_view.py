@@ -239,9 +239,7 @@ class LineView(Widget, can_focus=True):
         if self.number:
             start += [(f" {self.number}", "accent+b" if self.has_focus else "faint")]
         start += [(" ", "rule")]
-        focus = "+b" if self.has_focus else ""
-        for text, role in page.title:
-            start.append((text, role + focus if focus and "+b" not in role else role))
+        start += page.title
         start.append((" ", "rule"))
         right: Spans = ((" ", "rule"), *page.aside, (" ", "rule"), (glyphs.rule, "rule")) if page.aside else ()
         line = spread(tuple(start), right, self.size.width, fill=(glyphs.rule, "rule"))

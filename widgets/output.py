@@ -124,7 +124,7 @@ def _object_lines(value: dict[str, Any]) -> Iterable[TextLine]:
         name = pad(span(str(key))[0], width)
         if isinstance(part, list) and part and all(isinstance(row, dict) for row in part):
             yield TextLine(((name, "muted"), (plural(len(part), "row"), "")))
-            yield from (TextLine((("  ", ""), *line.spans), key=line.key) for line in _table(part))
+            yield from (TextLine((("  ", ""), *line.spans), wraps=False) for line in _table(part))
         elif isinstance(part, list) and part:
             yield TextLine(((name, "muted"), (plural(len(part), "item"), "")))
             for item in part[:50]:
@@ -141,12 +141,11 @@ def _table(rows: list[dict[str, Any]]) -> list[TextLine]:
     cell = [[span(_plain(row.get(column, "")))[0] for column in columns] for row in shown]
     widths = [min(36, max([cells(column), *(cells(row[i]) for row in cell)])) for i, column in enumerate(columns)]
     head = tuple((pad(column, width) + "  ", "muted+u") for column, width in zip(columns, widths, strict=True))
-    lines = [TextLine(head)]
+    lines = [TextLine(head, wraps=False)]
     for row, texts in zip(shown, cell, strict=True):
         role = "error" if _row_failed(row) else ""
-        lines.append(
-            TextLine(tuple((pad(text, width) + "  ", role) for text, width in zip(texts, widths, strict=True)))
-        )
+        cells_of_row = tuple((pad(text, width) + "  ", role) for text, width in zip(texts, widths, strict=True))
+        lines.append(TextLine(cells_of_row, wraps=False))
     if len(rows) > len(shown):
         lines.append(TextLine(((f"{len(rows) - len(shown):,} more rows", "faint"),)))
     return lines

@@ -191,12 +191,14 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class TextLine:
-    """One line of a text page. Wrapped parts are indented by `indent` cells; the cursor may rest on one with a key."""
+    """One line of a text page. Wrapped parts are indented by `indent` cells, and a table's row is not wrapped; the
+    cursor may rest on one with a key."""
 
     spans: Spans = ()
     key: str = ""
     indent: int = 0
     tint: str = ""
+    wraps: bool = True
 
 
 class TextPage(Page):
@@ -237,7 +239,7 @@ class TextPage(Page):
         self._fitted = width
         self._lines = []
         for line in self._source:
-            parts = wrap(line.spans, width, indent=line.indent) if self.wraps else [line.spans]
+            parts = wrap(line.spans, width, indent=line.indent) if self.wraps and line.wraps else [line.spans]
             self._lines.extend((line, part, number == 0) for number, part in enumerate(parts))
         if held:
             self.cursor = next((i for i, (line, _, first) in enumerate(self._lines) if first and line.key == held), 0)

@@ -27,8 +27,8 @@ def bundle_lines(bundle: Bundle | None, note: str, glyphs: Glyphs) -> list[TextL
         return []
     head = "The bundle cannot be read as it is now." if errors or note else ""
     lines = [TextLine(((f"{glyphs.failed} ", "error"), (head, "error+b")))]
-    if note:
-        lines.append(TextLine((span(note),), indent=0))
+    if note and not errors:
+        lines.append(TextLine((span(note),)))
     for problem in problems[:20]:
         lines += _problem(problem)
     if bundle is not None and bundle.resources:

@@ -92,7 +92,7 @@ class RunPage(OutlinePage[RunItem]):
         """(cells of the label, of the bar, of the note)."""
         if self.timeline:
             label = min(self._label, max(16, width // 3))
-            bar = max(0, width - label - 10)
+            bar = max(0, width - label - 11)
             return label, bar if bar >= 16 else 0, 0
         most = max(16, width * 2 // 5)
         label = min(max(self._label, 18), most)

@@ -153,11 +153,14 @@ def wrap(line: Spans, width: int, *, indent: int = 0) -> list[Spans]:
     for text, role in line:
         for word in re.findall(r"\s+|\S+", text):
             size = cells(word)
-            if used + size > width and not word.isspace() and used > indent:
+            if word.isspace() and ((used == indent and lines) or used + size > width):
+                if used + size > width and current:
+                    lines.append(tuple(current))
+                    current, used = ([(" " * indent, "")] if indent else []), indent
+                continue
+            if used + size > width and used > indent:
                 lines.append(tuple(current))
                 current, used = ([(" " * indent, "")] if indent else []), indent
-            if word.isspace() and used == indent and lines:
-                continue
             while used + size > width:
                 room = width - used
                 head = set_cell_size(word, room)
@@ -165,7 +168,7 @@ def wrap(line: Spans, width: int, *, indent: int = 0) -> list[Spans]:
                 current.append((head, role))
                 lines.append(tuple(current))
                 current, used = ([(" " * indent, "")] if indent else []), indent
-                word = word[len(head.rstrip()) :] if not word.isspace() else ""
+                word = word[len(head.rstrip()) :]
                 size = cells(word)
             if word:
                 current.append((word, role))

@@ -36,9 +36,8 @@ def header_line(state: State, width: int, glyphs: Glyphs) -> Spans:
     """Where changes would go: bundle, target, host, profile, user; badges at the right."""
     bundle, identity = state.bundle, state.identity
     production = is_production(state)
-    ground = "+on.error" if production else ""
     target = identity.target or (bundle.target if bundle else "") or "default"
-    left: list[Span] = [(" dbops ", "accent+b")]
+    left: list[Span] = [(" dbops ", "accent+b")] if width >= 64 else []
     name = bundle.name if bundle else "no bundle"
     left += [span(f" {name}", "b"), (f" {glyphs.into} ", "faint"), span(target, "error+b" if production else "ok+b")]
     badges: list[Span] = []
@@ -72,7 +71,6 @@ def header_line(state: State, width: int, glyphs: Glyphs) -> Spans:
             who = [(crop(text, room, glyphs.ellipsis), role)] if room > 8 else []
             break
     left += [span(text, role) for text, role in who]
-    del ground
     return spread(tuple(left), tuple(badges), width)
 
 

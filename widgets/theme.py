@@ -184,7 +184,15 @@ class Styles:
             flags["reverse"] = background in ("select", "error", "warn")
             background = "background"
         colours = self._colours
-        return Style(color=colours[colour], bgcolor=colours[background], link=link or None, **flags)
+        return Style(
+            color=colours.get(colour, colours["text"]),
+            bgcolor=colours.get(background, colours["background"]),
+            link=link or None,
+            bold=flags.get("bold"),
+            italic=flags.get("italic"),
+            underline=flags.get("underline"),
+            reverse=flags.get("reverse"),
+        )
 
 
 @cache

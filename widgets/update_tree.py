@@ -96,7 +96,7 @@ class UpdatePage(OutlinePage[FlowItem]):
     def _columns(self, width: int) -> tuple[int, int, int]:
         if self.timeline:
             label = min(self._label, max(16, width // 3))
-            bar = max(0, width - label - 10)
+            bar = max(0, width - label - 11)
             return label, bar if bar >= 16 else 0, 0
         label = min(max(self._label, 18), max(16, width * 2 // 5))
         rest = width - label - 9
