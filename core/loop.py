@@ -10,30 +10,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Literal
 
-
-class Stage(StrEnum):
-    """Where the loop stands. The value is the word shown on the strip."""
-
-    IDLE = "idle"
-    DEPLOY = "deploy"
-    POLL = "poll"
-    DIAGNOSE = "diagnose"
-    FIX = "fix"
-    REDEPLOY = "redeploy"
-    VERIFY = "verify"
-    PAUSED = "paused"
-    ENDED = "ended"
-
-
-class LoopOutcome(StrEnum):
-    """How a loop ended, as `loop.ended` says it. DEPLOYED is the end of a deploy that had nothing to run."""
-
-    VERIFIED = "verified"
-    PARTIAL = "partial"
-    DEPLOYED = "deployed"
-    ESCALATED = "escalated"
-    BLOCKED = "blocked"
-    INTERRUPTED = "interrupted"
+from .stages import LoopOutcome as LoopOutcome
+from .stages import Stage as Stage
 
 
 class GoalState(StrEnum):

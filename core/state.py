@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from ..matrix.model import Diagnosis, Fix
 from .bundle import Bundle
-from .loop import LoopOutcome, Stage
 from .pipelines import PipelineEvent, Update
 from .runs import Run, RunState, TaskOutput, TaskRun
+from .stages import LoopOutcome, Stage
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from dbops_tui.core.bundle import Bundle, BundleProblem, Place, Resource, Target
 from dbops_tui.core.guard import Refused
-from dbops_tui.core.loop import LoopOutcome, Stage
+from dbops_tui.core.stages import LoopOutcome, Stage
 from dbops_tui.core.pipelines import Expectation, Flow, PipelineEvent, PipelineException, Update
 from dbops_tui.core.runs import ForEachStats, Outcome, RepairItem, Run, RunState, TaskOutput, TaskRun
 from dbops_tui.core.state import (

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..core.bundle import Resource
-from ..core.loop import LoopOutcome, Stage
+from ..core.stages import LoopOutcome, Stage
 from ..core.pipelines import Flow, PipelineEvent, Update
 from ..core.runs import Run, TaskRun
 from ..core.state import State

@@ -5,7 +5,7 @@ Never longer than the width: what matters least goes first.
 
 from __future__ import annotations
 
-from ..core.loop import LoopOutcome, Stage
+from ..core.stages import LoopOutcome, Stage
 from ..core.state import State
 from .glyphs import Glyphs
 from .spans import Span, Spans, crop, span, spread, width_of
