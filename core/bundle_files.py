@@ -91,7 +91,7 @@ class _Reader:
             self.broken = True
         entries = main.data.get("include")
         if entries is not None and not isinstance(entries, list):
-            self._tell("error", "include has to be a list of paths", main.place(("include",)))
+            self._tell("warning", "include has to be a list of paths", main.place(("include",)))
         seen = set(ROOT_NAMES)
         for index, pattern in enumerate(entries if isinstance(entries, list) else ()):
             if isinstance(pattern, str):
@@ -125,13 +125,12 @@ class _Reader:
             self._tell("error", f"{pattern} defined in 'include' section does not match any files", place)
         for match in matches:
             file = os.path.normpath(match).replace(os.sep, "/")
-            if not (self.root / file).is_file():
-                continue
             if not file.endswith(SUFFIXES):
                 text = "Files in the 'include' configuration section must be YAML or JSON files."
                 self._tell("error", text, place, f"{file} is neither; files to upload belong into sync.include")
                 continue
-            yield file
+            if (self.root / file).is_file():
+                yield file
 
     def _read(self, file: str) -> Document | None:
         self.files.append(file)

@@ -125,6 +125,9 @@ class _Load:
         bundle = merge(mapping(settings.get("bundle")), mapping(override.get("bundle")))
         workspace = merge(mapping(settings.get("workspace")), mapping(override.get("workspace")))
         name = _words(bundle.get("name") or self.root.name)
+        if not bundle.get("name") and not read_files.broken:
+            place = self._place_of(("bundle",)) or Place(read_files.files[0], 1)
+            self._tell("error", "bundle name not defined", place, "bundle:\n  name: ...")
         variables = self._variables(mapping(settings.get("variables")), mapping(override.get("variables")), target)
         facts = {**bundle, "name": name, "target": target, "environment": target, "mode": chosen.mode if chosen else ""}
         known = {"bundle": facts, "var": variables, "workspace": workspace}
@@ -227,8 +230,11 @@ class _Load:
         empty: dict[tuple[str, str], Place] = {}
         by_key: dict[str, Resource] = {}
         for document in self.documents:
+            self._check_types(document)
             for kind, key, body, path in _declared(document, ("resources",)):
                 place = document.place(path) or Place(document.file, 1)
+                if self._is_no_resource(kind, key, body, place):
+                    continue
                 held = found.get((kind, key)) or by_key.get(key)
                 if held is not None:
                     self._tell_twice(key, place, held.place)
@@ -242,6 +248,8 @@ class _Load:
                 for kind, key, body, path in _declared(document, (section, target, "resources")):
                     held = found.get((kind, key))
                     place = document.place(path) or Place(document.file, 1)
+                    if self._is_no_resource(kind, key, body, place):
+                        continue
                     fresh = self._declare(document, kind, key, body, place, path)
                     if body is not None:
                         empty.pop((kind, key), None)
@@ -263,9 +271,21 @@ class _Load:
             self._finished(resource, known, bool(override) or resource.place.file in referring) for resource in order
         )
 
+    def _is_no_resource(self, kind: str, key: str, body: Any, place: Place) -> bool:
+        """What is neither settings nor a reference to some: the CLI passes it over with a warning."""
+        if body is None or isinstance(body, dict) or (isinstance(body, str) and body.startswith("${")):
+            return False
+        self._tell("warning", f"{kind}.{key} has to be a mapping of settings", place)
+        return True
+
+    def _check_types(self, document: Document) -> None:
+        for kind in mapping(document.data.get("resources")):
+            if kind not in _ORDER:
+                close = difflib.get_close_matches(kind, RESOURCE_TYPES, n=1)
+                place = document.place(("resources", kind))
+                self._tell("warning", f"unknown field: {kind}", place, f"did you mean {close[0]}?" if close else "")
+
     def _declare(self, document: Document, kind: str, key: str, body: Any, place: Place, path: Path_) -> Resource:
-        if body is not None and not isinstance(body, dict) and not str(body).startswith("${"):
-            self._tell("error", f"{kind}.{key} has to be a mapping of settings", place)
         config = mapping(body)
         tasks = {
             _words(task["task_key"]): at
@@ -342,7 +362,7 @@ class _Load:
         known: list[str],
     ) -> None:
         start = document.text.rfind("\n", 0, match.start()) + 1
-        if _COMMENT.search(document.text, start, match.start()):
+        if _COMMENT.search(document.text[start : match.start()]):
             return
         place = Place(document.file, document.text.count("\n", 0, start) + 1, match.start() - start + 1)
         close = difflib.get_close_matches(name.replace("variables.", "var."), known, n=1, cutoff=0.7)

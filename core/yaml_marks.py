@@ -24,6 +24,7 @@ Path_ = tuple[str | int, ...]
 
 _RESOLVED = "~nNtTfF0123456789+-."  # the first characters of plain values that may be more than text
 _RESOLVED_TAGS = frozenset(f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float"))
+_KNOWN_TAGS = _RESOLVED_TAGS | {"!", "tag:yaml.org,2002:str", "tag:yaml.org,2002:timestamp"}
 _INT = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F_]{1,400}|0o[0-7_]{1,400}|0b[01_]{1,400}|[0-9][0-9_]{0,400})")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]{1,400}|[0-9]{1,400}(?:\.[0-9]{0,400})?)(?:[eE][-+]?[0-9]{1,10})?")
 _WORDS: dict[str, Any] = {
@@ -165,10 +166,10 @@ class _Builder:
                         self._note("warning", f"the key {item} is given twice; the last one counts", key_mark)
                     continue
                 if event.tag is not None or (event.implicit[0] and item[:1] in _RESOLVED):
-                    item = resolve(item) if event.tag is None or event.tag in _RESOLVED_TAGS else item
+                    item = self._tagged(item, event) if event.tag is not None else resolve(item)
                 if event.anchor is not None:
                     anchors[event.anchor] = (item, 1)
-                item_mark, item_size = event.start_mark, 1
+                item_mark, item_size, aliased = event.start_mark, 1, False
             elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
                 if in_mapping and key is None:
                     text = "a key has to be text, this one is a mapping or a list"
@@ -189,13 +190,14 @@ class _Builder:
                 all_marks[id(value)] = marks
                 if anchor is not None:
                     anchors[anchor] = (value, size)
-                item, item_mark, item_size = value, start, size
+                item, item_mark, item_size, aliased = value, start, size, in_mapping is False
                 value, marks, key, key_mark, merged, anchor, start, size, in_mapping = stack.pop()
             elif kind is yaml.AliasEvent:
                 item_mark = event.start_mark
                 if in_mapping and key is None:
                     raise YamlProblem("a key has to be text, this one is an alias", _place(item_mark))
                 item, item_size = self._aliased(event.anchor, item_mark)
+                aliased = True
             else:
                 documents += kind is yaml.DocumentStartEvent
                 if documents > 1:
@@ -213,7 +215,7 @@ class _Builder:
                 value.append(item)
                 marks.append(item_mark)
             elif key == "<<" and merged is not None:
-                self._merge_key(merged, item, key_mark)
+                self._merge_key(merged, item, key_mark, aliased)
                 key = None
             else:
                 value[key] = item
@@ -236,10 +238,15 @@ class _Builder:
             self._note("error", f"the key {key} is not text: put it in quotes", mark)
         return merged
 
-    def _merge_key(self, merged: list[Any], value: Any, mark: Any) -> None:
+    def _merge_key(self, merged: list[Any], value: Any, mark: Any, aliased: bool) -> None:
         merged.extend(value if isinstance(value, list) else [value])
-        if not all(isinstance(part, dict) for part in merged):
-            self._note("error", "the merge key << takes a mapping or a list of mappings", mark)
+        if not aliased or not all(isinstance(part, dict) for part in merged):
+            self._note("error", "the merge key << takes an alias of a mapping, or a list of such", mark)
+
+    def _tagged(self, text: str, event: Any) -> Any:
+        if event.tag not in _KNOWN_TAGS:
+            self._note("error", f"unknown tag: {event.tag}", event.start_mark)
+        return resolve(text) if event.tag in _RESOLVED_TAGS else text
 
     def _with_merged(self, value: Any, marks: Any, merged: list[Any], size: int) -> tuple[Any, Any, int]:
         values: dict[str, Any] = {}

@@ -213,6 +213,20 @@ def test_every_type_of_resource_is_read_and_unknown_ones_too(tmp_path: Path) -> 
     assert {each.type for each in bundle.resources} == {*RESOURCE_TYPES, "space_lifts"}
 
 
+def test_what_the_cli_passes_over_with_a_warning_is_told(tmp_path: Path) -> None:
+    bundle = one(tmp_path, "bundle: {name: x}\nresources:\n  job:\n    a: {name: a}\n  jobs:\n    b: text\n")
+    assert complaint(bundle, "unknown field: job").detail == "did you mean jobs?"
+    assert complaint(bundle, "jobs.b has to be a mapping").place == Place("databricks.yml", 6, 5)
+    assert bundle.errors == ()
+    assert [each.ref for each in bundle.resources] == ["job.a"]
+
+
+def test_a_bundle_without_a_name_is_told_and_called_as_its_folder(tmp_path: Path) -> None:
+    bundle = one(tmp_path, "# first\nbundle: {}\n")
+    assert complaint(bundle, "bundle name not defined").place == Place("databricks.yml", 2, 1)
+    assert bundle.name == tmp_path.name
+
+
 def test_a_resource_without_a_body_is_told_and_shown(tmp_path: Path) -> None:
     bundle = one(tmp_path, "bundle: {name: x}\nresources:\n  jobs:\n    empty:\n")
     assert complaint(bundle, "job empty is not defined").place == Place("databricks.yml", 4, 5)
@@ -237,11 +251,13 @@ def test_wildcards_are_those_of_the_cli(tmp_path: Path) -> None:
     [
         ("nowhere.yml", "does not match any files"),
         ("notes.md", "must be YAML or JSON"),
+        ("folder", "must be YAML or JSON"),
         ("/etc/*.yml", "must be relative"),
     ],
 )
 def test_an_include_that_cannot_be_is_told_with_its_line(tmp_path: Path, pattern: str, words: str) -> None:
     write(tmp_path, "notes.md", "# notes\n")
+    (tmp_path / "folder").mkdir()
     bundle = one(tmp_path, f"bundle: {{name: x}}\ninclude:\n  - {pattern}\n")
     assert complaint(bundle, words).place == Place("databricks.yml", 3, 5)
 
@@ -352,7 +368,9 @@ def test_a_reference_to_no_variable_is_told_with_its_place_and_what_was_meant(tm
         "bundle: {name: x}\nvariables: {host: {default: h}}\n# ${var.in_a_comment}\n"
         "resources:\n  jobs:\n    j: {name: 'a ${var.hst}'}\n"
     )
-    found = complaint(one(tmp_path, text), "reference does not exist: ${var.hst}")
+    bundle = one(tmp_path, text)
+    found = complaint(bundle, "reference does not exist: ${var.hst}")
+    assert len(bundle.problems) == 1
     assert (found.severity, found.place) == ("error", Place("databricks.yml", 6, 18))
     assert found.detail == "did you mean ${var.host}?"
 

@@ -48,7 +48,15 @@ def test_values_are_those_that_the_cli_reads() -> None:
 
 
 def test_tags_change_a_value_only_where_they_are_of_the_core_schema() -> None:
-    assert parse("a: !!str 5\nb: !!int '5'\nc: !python/object:os.system x\n").data == {"a": "5", "b": 5, "c": "x"}
+    marked = parse("a: !!str 5\nb: !!int '5'\nc: !!python/object/apply:os.system x\nd: ! 5\n")
+    assert marked.data == {"a": "5", "b": 5, "c": "x", "d": "5"}
+    assert [(note.severity, note.mark[0]) for note in marked.notes] == [("error", 3)]
+
+
+def test_a_merge_key_takes_aliases_only() -> None:
+    assert [note.severity for note in parse("a:\n  <<: {x: 1}\n").notes] == ["error"]
+    assert [note.severity for note in parse("a:\n  <<: 5\n").notes] == ["error"]
+    assert parse("b: &b {x: 1}\na:\n  <<: [*b]\n").notes == []
 
 
 def test_merged_mappings_give_way_to_own_keys_and_keep_their_places() -> None:
