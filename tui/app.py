@@ -103,7 +103,12 @@ class ConsoleApp(App[int], inherit_bindings=False):
         self._resumed = False
         for theme in themes():
             self.register_theme(theme)
-        self.theme = self.options.theme if self.options.theme in self.available_themes else "dbops-dark"
+        theme = self.options.theme if self.options.theme in self.available_themes else "dbops-dark"
+        # Set before the style sheet is first parsed: setting it later would parse everything a second time.
+        self.set_reactive(App.theme, theme)
+        self.stylesheet.set_variables(self.get_css_variables())
+        self._styled_as = theme
+        self.palette = palette_of(self.current_theme)
         self._bind_actions()
 
     def _bind_actions(self) -> None:
@@ -123,6 +128,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
         yield self._view(self.panes.detail_page(self.state), "detail")
         yield self._view(self.panes.lower_page(self.state), "diagnosis")
         yield Bar(self._status, id="status")
+        yield Bar(self._poll, id="poll")
         yield Bar(self._footer, id="footer")
 
     def _view(self, page: Page, name: str) -> LineView:
@@ -145,6 +151,12 @@ class ConsoleApp(App[int], inherit_bindings=False):
             self._clock_timer = self.set_interval(1.0, self._tick)
         self.spawn(self.engine.start(), "engine")
         self._refresh_scene()
+
+    def refresh_css(self, animate: bool = True) -> None:
+        """Apply the theme; not at the start, when the style sheet has just been parsed with it."""
+        if self.theme != self._styled_as:
+            self._styled_as = self.theme
+            super().refresh_css(animate=animate)
 
     def _take_theme(self) -> None:
         from dataclasses import replace
@@ -221,6 +233,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
         if self.notice is not None and self._monotonic() >= self._notice_until:
             self.notice = None
         self.bars["status"].sync()
+        self.bars["poll"].sync()
 
     def _follow_changes(self, before: State, after: State) -> None:
         if after.busy and not before.busy and self.pane != "detail":
@@ -399,11 +412,15 @@ class ConsoleApp(App[int], inherit_bindings=False):
         return [loop_line(self.state, width, self.glyphs)]
 
     def _status(self, width: int) -> list[Spans]:
+        return [status_line(self.state, width, self.glyphs, notice=self.notice, now_ms=self.now_ms)]
+
+    def _poll(self, width: int) -> list[Spans]:
         due = self.state.next_poll_at
-        seconds = math.ceil(due - self._monotonic()) if due is not None and self.clock_on else None
-        poll_in = seconds if seconds is not None and seconds >= 0 else None
-        line = status_line(self.state, width, self.glyphs, notice=self.notice, now_ms=self.now_ms, poll_in=poll_in)
-        return [line]
+        if due is None or not self.clock_on:
+            return [()]
+        seconds = math.ceil(due - self._monotonic())
+        words = f"poll in {seconds} s " if seconds > 0 else "polling "
+        return [((f"{words:>{width}}", "faint"),)]
 
     def _footer(self, width: int) -> list[Spans]:
         line: list[Span] = [(" ", "")]

@@ -12,6 +12,7 @@ Pane = Literal["resources", "run", "diagnosis", "detail"]
 PANES: tuple[Pane, ...] = ("resources", "run", "diagnosis", "detail")
 WIDE = 110
 TALL = 24
+POLL = 15
 
 
 class Box(NamedTuple):
@@ -59,7 +60,11 @@ def arrange(
         boxes["footer"] = Box(0, bottom, width, 1)
     if height >= 4:
         bottom -= 1
-        boxes["status"] = Box(0, bottom, width, 1)
+        # The countdown is a widget of its own, so that its tick writes a few bytes and not the line.
+        poll = POLL if width >= 3 * POLL else 0
+        boxes["status"] = Box(0, bottom, width - poll, 1)
+        if poll:
+            boxes["poll"] = Box(width - poll, bottom, poll, 1)
     if prompt and bottom - top >= 2:
         bottom -= 1
         boxes["prompt"] = Box(0, bottom, width, 1)

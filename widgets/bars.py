@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from rich.segment import Segment
 from textual import events
+from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
@@ -36,6 +37,7 @@ class Bar(Widget):
         super().__init__(id=id)
         self._maker = maker
         self._lines: list[Spans] = []
+        self._made_for = -1
         self.palette: Palette = DARK
 
     def set_palette(self, palette: Palette) -> None:
@@ -47,21 +49,26 @@ class Bar(Widget):
         """Ask for the lines again; redraw those that differ."""
         if not self.size.width:
             return
-        from textual.geometry import Region
-
-        lines = self._maker(self.size.width)
-        before, self._lines = self._lines, lines
+        before = self._lines
+        self._make()
+        lines = self._lines
         if len(before) != len(lines):
             self.refresh()
             return
         for y, (old, new) in enumerate(zip(before, lines, strict=True)):
             if old != new:
-                start = _first_difference(old, new)
-                self.refresh(Region(start, y, self.size.width - start, 1))
+                start, end = _difference(old, new, self.size.width)
+                self.refresh(Region(start, y, end - start, 1))
 
-    def on_resize(self) -> None:
+    def render_lines(self, crop: Region) -> list[Strip]:
+        # The first drawing may come before anybody asked for the lines of this width.
+        if self._made_for != self.size.width:
+            self._make()
+        return super().render_lines(crop)
+
+    def _make(self) -> None:
+        self._made_for = self.size.width
         self._lines = self._maker(self.size.width)
-        self.refresh()
 
     def on_click(self, event: events.Click) -> None:
         event.stop()
@@ -81,11 +88,23 @@ class Bar(Widget):
         return Strip(segments, max(used, width))
 
 
-def _first_difference(old: Spans, new: Spans) -> int:
-    """The first cell at which two lines differ."""
+def _difference(old: Spans, new: Spans, width: int) -> tuple[int, int]:
+    """The cells, from and to, outside of which two lines look the same."""
     start = 0
-    for a, b in zip(old, new, strict=False):
-        if a != b:
+    for (a, a_role), (b, b_role) in zip(old, new, strict=False):
+        if (a, a_role) != (b, b_role):
+            if a_role == b_role and a.isascii() and b.isascii():
+                start += next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
             break
-        start += width_of((a,))
-    return start
+        start += width_of(((a, a_role),))
+    if width_of(old) != width_of(new):
+        return start, width
+    end = width_of(new)
+    for (a, a_role), (b, b_role) in zip(reversed(old), reversed(new), strict=False):
+        if (a, a_role) != (b, b_role):
+            if a_role == b_role and a.isascii() and b.isascii():
+                pairs = zip(reversed(a), reversed(b), strict=False)
+                end -= next((i for i, (x, y) in enumerate(pairs) if x != y), min(len(a), len(b)))
+            break
+        end -= width_of(((a, a_role),))
+    return min(start, width - 1), min(max(end, start + 1), width)

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
@@ -98,6 +99,7 @@ class LineView(Widget, can_focus=True):
         self._pinned: list[Spans] = []
         self._empty: list[Spans] | None = None
         self._last_key = ""
+        self._laid_out: tuple[Page, Size] | None = None
 
     # --- what the app tells ------------------------------------------------------------------------------------------
 
@@ -127,8 +129,12 @@ class LineView(Widget, can_focus=True):
         if not self.is_attached or not self.size.height:
             return
         first, last = self.page.top, min(self.page.count, self.page.top + self.body_height)
-        for index in self.page.tick(now_ms, first, last):
-            self._refresh_line(index)
+        whole, lines, (start, width) = self.page.tick(now_ms, first, last, self.body_width)
+        if whole:
+            self.sync()
+        for index in lines:
+            y = index - self.page.top
+            self.refresh(Region(self._margin + 1 + start, y + self._head_height, width or self.body_width, 1))
 
     def sync(self) -> None:
         """Draw what the page says has changed since the last time."""
@@ -136,6 +142,7 @@ class LineView(Widget, can_focus=True):
         if not self.size.width or not self.size.height:
             return
         page.fit(self.body_width)
+        self._laid_out = (page, self.size)
         pinned_before = len(self._pinned)
         everything, head, lines = page.take_changes()
         if everything or head:
@@ -184,6 +191,21 @@ class LineView(Widget, can_focus=True):
 
     # --- drawing -----------------------------------------------------------------------------------------------------
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        # The first drawing may come before the first Resize: then the page has not been laid out yet.
+        if self._laid_out != (self.page, self.size):
+            self._lay_out()
+        return super().render_lines(crop)
+
+    def _lay_out(self) -> None:
+        self._laid_out = (self.page, self.size)
+        self.page.fit(self.body_width)
+        self._pinned = self.page.pinned(self.body_width, self._look())
+        self._empty = None
+        self.page.settle(self.body_height)
+        # All of it is about to be drawn, so nothing of it is left to be drawn again.
+        self.page.take_changes()
+
     def _look(self) -> Look:
         return Look(self.glyphs, self.now_ms, self.has_focus, self.palette.mono)
 
@@ -217,16 +239,20 @@ class LineView(Widget, can_focus=True):
 
     def _strip(self, line: Spans, width: int, tint: str = "", first: int = 0, last: int = 0) -> Strip:
         styles = self.palette.styles()
-        segments: list[Segment] = []
-        used = 0
+        # Neighbours in the same style become one segment: fewer escape codes on a slow line.
+        texts: list[str] = []
+        looks: list[Style] = []
         for number, (text, role) in enumerate(line):
             if not text:
                 continue
-            if tint and first <= number < last:
-                role = on(role, tint)
-            segment = Segment(text, styles[role])
-            used += segment.cell_length
-            segments.append(segment)
+            style = styles[on(role, tint) if tint and first <= number < last else role]
+            if looks and looks[-1] is style:
+                texts[-1] += text
+            else:
+                texts.append(text)
+                looks.append(style)
+        segments = [Segment(text, style) for text, style in zip(texts, looks, strict=True)]
+        used = sum(segment.cell_length for segment in segments)
         if used < width:
             segments.append(Segment(" " * (width - used), styles[""]))
             used = width
@@ -315,8 +341,8 @@ class LineView(Widget, can_focus=True):
         return True
 
     def on_resize(self) -> None:
-        self.page.touch()
-        self.sync()
+        if self._laid_out != (self.page, self.size):
+            self._lay_out()
         self.page.reveal(self.body_height)
         self.sync()
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from .page import Look, Page
+from .page import NO_TICK, Look, Page, Tick
 from .spans import Spans
 
 T = TypeVar("T")
@@ -44,7 +44,8 @@ class OutlinePage(Page, Generic[T]):
         self._choice: dict[str, bool] = {}
         self._at: dict[int, int] = {}
         self._filter: Callable[[Node[T]], bool] | None = None
-        self._last_tick = 0
+        self._ticked_at = 0
+        self._drawn_at = 0
 
     # --- data --------------------------------------------------------------------------------------------------------
 
@@ -151,14 +152,23 @@ class OutlinePage(Page, Generic[T]):
         """The line of `node`."""
         return ()
 
-    def tick(self, now_ms: int, first: int, last: int) -> list[int]:
-        """Few running lines tick every second; many every ten, so that little is written."""
-        active = [line for line in range(first, last) if self.nodes[self.visible[line]].active]
-        if len(active) > 2:
-            if now_ms - self._last_tick < 9_500:
-                return []
-            self._last_tick = now_ms
-        return active
+    def tick(self, now_ms: int, first: int, last: int, width: int) -> Tick:
+        """One running line ticks every two seconds, more of them more seldom: little is written however many there are.
+
+        Every quarter of a minute whole lines are drawn, so that bars grow too.
+        """
+        active = tuple(line for line in range(first, last) if self.nodes[self.visible[line]].active)
+        if not active or now_ms - self._ticked_at < 1_900 * len(active):
+            return NO_TICK
+        self._ticked_at = now_ms
+        if now_ms - self._drawn_at >= 15_000 * len(active):
+            self._drawn_at = now_ms
+            return (False, active, (0, 0))
+        return (False, active, self.time_cells(width))
+
+    def time_cells(self, width: int) -> tuple[int, int]:
+        """(first cell, cells) of what shows elapsed time in a line of `width` cells."""
+        return (0, 0)
 
     # --- open and close ----------------------------------------------------------------------------------------------
 

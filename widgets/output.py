@@ -5,7 +5,6 @@ Never keeps the log twice: lines are cut out of one text when they are drawn or 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -107,6 +106,8 @@ def _traced(line: str) -> Spans:
 
 def result_lines(text: str) -> list[TextLine]:
     """An exit value: JSON as a table, anything else as it is."""
+    import json  # here, because the first paint needs none
+
     try:
         value = json.loads(text) if len(text) < 200_000 and text.lstrip()[:1] in ("{", "[") else None
     except (ValueError, RecursionError):
@@ -161,6 +162,8 @@ def _plain(value: Any) -> str:
         return value
     if value is None:
         return "null"
+    import json
+
     return crop(json.dumps(value, ensure_ascii=False, default=str), 400)
 
 

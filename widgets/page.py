@@ -22,6 +22,11 @@ class Look:
     mono: bool = False
 
 
+# (whether all has to be looked at again, lines, (first cell, cells) of each of them; 0 cells is the whole line)
+Tick = tuple[bool, tuple[int, ...], tuple[int, int]]
+NO_TICK: Tick = (False, (), (0, 0))
+
+
 class Page:
     """Base of all pages. `cursor` is a line, -1 where the page only scrolls; `top` the first line on screen."""
 
@@ -73,9 +78,9 @@ class Page:
         """Whether the cursor may rest on line `index`."""
         return True
 
-    def tick(self, now_ms: int, first: int, last: int) -> Iterable[int]:
-        """The lines among `first`..`last` (exclusive) whose text changes by the passing of time alone."""
-        return ()
+    def tick(self, now_ms: int, first: int, last: int, width: int) -> Tick:
+        """What changes among the lines `first`..`last` (exclusive) by the passing of time alone."""
+        return NO_TICK
 
     def toggle(self, index: int, *, opened: bool | None = None) -> bool:
         """Open or close line `index`; True where that was possible."""

@@ -11,7 +11,7 @@ from ..core.runs import Run, TaskOutput, TaskRun
 from .beam import Window, axis, beam, window_of
 from .glyphs import state_look, state_words
 from .outline import Node, OutlinePage
-from .page import Look
+from .page import NO_TICK, Look, Tick
 from .run_nodes import Extra, RunItem, RunNodes, TaskItem, latest_and_older
 from .spans import Span, Spans, cells, pad, span
 from .words import count, duration
@@ -68,11 +68,16 @@ class RunPage(OutlinePage[RunItem]):
             self.touch()
             self.touch_head()
 
-    def tick(self, now_ms: int, first: int, last: int) -> list[int]:
+    def tick(self, now_ms: int, first: int, last: int, width: int) -> Tick:
         before = self._window
         if self.run is not None and self.run.state.active:
             self._set_window(now_ms)
-        return list(range(first, last)) if self._window != before else super().tick(now_ms, first, last)
+        if self._window != before:
+            return (True, (), (0, 0))
+        return NO_TICK if self.timeline else super().tick(now_ms, first, last, width)
+
+    def time_cells(self, width: int) -> tuple[int, int]:
+        return (self._columns(width)[0], 8)
 
     def item(self) -> TaskItem | None:
         """The task under the cursor."""

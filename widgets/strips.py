@@ -8,7 +8,7 @@ from __future__ import annotations
 from ..core.stages import LoopOutcome, Stage
 from ..core.state import State
 from .glyphs import Glyphs
-from .spans import Span, Spans, crop, span, spread, width_of
+from .spans import Span, Spans, crop, fit, span, spread, width_of
 from .words import host_name, plural
 
 STAGES = (Stage.DEPLOY, Stage.POLL, Stage.DIAGNOSE, Stage.FIX, Stage.REDEPLOY, Stage.VERIFY)
@@ -118,12 +118,10 @@ def status_line(
     *,
     notice: Span | None = None,
     now_ms: int = 0,
-    poll_in: int | None = None,
 ) -> Spans:
     """Why nothing happens, or what does: a notice first, then what is old, blocked or busy, then the hold reason."""
-    right: Spans = ((f"poll in {poll_in} s ", "faint"),) if poll_in is not None else ()
     if notice is not None:
-        return spread(((" ", ""), notice), right, width)
+        return fit(((" ", ""), notice), width)
     parts: list[Spans] = []
     if state.stale is not None:
         age = max(0, now_ms - state.stale.since_ms) // 1000
@@ -151,4 +149,4 @@ def status_line(
     for number, part in enumerate(parts):
         left += [(f"  {glyphs.dot}  ", "faint")] if number else []
         left += part
-    return spread(tuple(left), right, width)
+    return fit(tuple(left), width)

@@ -11,7 +11,7 @@ from ..core.pipelines import Expectation, Flow, Update
 from .beam import Window, axis, beam, window_of
 from .glyphs import pipeline_look
 from .outline import Node, OutlinePage
-from .page import Look
+from .page import NO_TICK, Look, Tick
 from .spans import Span, Spans, cells, pad, span
 from .words import duration, iso_ms, percent, short_count, size
 
@@ -76,11 +76,16 @@ class UpdatePage(OutlinePage[FlowItem]):
                 return node.data
         return None
 
-    def tick(self, now_ms: int, first: int, last: int) -> list[int]:
+    def tick(self, now_ms: int, first: int, last: int, width: int) -> Tick:
         before = self._window
         if self.update is not None and not self.update.ended:
             self._set_window(now_ms)
-        return list(range(first, last)) if self._window != before else super().tick(now_ms, first, last)
+        if self._window != before:
+            return (True, (), (0, 0))
+        return NO_TICK if self.timeline else super().tick(now_ms, first, last, width)
+
+    def time_cells(self, width: int) -> tuple[int, int]:
+        return (self._columns(width)[0], 8)
 
     def pinned(self, width: int, look: Look) -> list[Spans]:
         if not self.timeline or self.update is None or width < 40:
