@@ -56,6 +56,9 @@ def missing(path: str) -> ApiError:
 class FileTree:
     """All workspace objects by path. Every method takes paths with or without `/Workspace`."""
 
+    before_change: Callable[[], None] | None = None
+    """Called before anything changes, so that what runs is brought up to now with the files as they still are."""
+
     def __init__(self, now_ms: Callable[[], int], next_id: Callable[[], int]) -> None:
         self._now = now_ms
         self._next_id = next_id
@@ -76,6 +79,8 @@ class FileTree:
         source_format: str = "SOURCE",
         resource_id: str = "",
     ) -> Entry:
+        if self.before_change is not None:
+            self.before_change()
         now = self._now()
         old = self._entries.get(path)
         entry = Entry(
@@ -217,6 +222,8 @@ class FileTree:
         below = list(self._below(entry.path, True))
         if below and not recursive:
             raise ApiError(400, "DIRECTORY_NOT_EMPTY", f"Folder ({path}) is not empty")
+        if self.before_change is not None:
+            self.before_change()
         for gone in [entry, *below]:
             del self._entries[gone.path]
         self.revision += 1
