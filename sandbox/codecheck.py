@@ -211,6 +211,38 @@ def _imports(tree: ast.Module) -> Iterator[tuple[str, int]]:
             stack.extend(reversed(list(ast.iter_child_nodes(node))))
 
 
+MAKES_COLUMNS = ("alias", "withColumn", "withColumnRenamed")
+NAMES_COLUMNS = ("col", "groupBy", "orderBy", "partitionBy", "dropDuplicates", "drop_duplicates", "select")
+
+
+def column_names(source: Source) -> tuple[set[str], list[tuple[str, int]]]:
+    """Column names that DataFrame code makes, and those it uses with their lines, in the order of the text."""
+    made: set[str] = set()
+    used: list[tuple[str, int]] = []
+    tree = tree_of(source)
+    for node in ast.walk(tree) if tree is not None else ():
+        if not isinstance(node, ast.Call):
+            continue
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if called in MAKES_COLUMNS:
+            made.update(name for name, _ in _texts(node.args[-1:] if called.endswith("Renamed") else node.args[:1]))
+        elif called in NAMES_COLUMNS:
+            used += _texts(node.args)
+        elif called == "join" and isinstance(node.func, ast.Attribute) and len(node.args) > 1:
+            used += _texts(node.args[1:2])
+    return made, sorted(used, key=lambda item: item[1])
+
+
+def _texts(nodes: list[ast.expr]) -> list[tuple[str, int]]:
+    found = []
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
+            found.append((node.value, node.lineno))
+        elif isinstance(node, (ast.List, ast.Tuple)):
+            found += _texts(node.elts)
+    return found
+
+
 def printed(source: Source, until: int | None, parameters: dict[str, str]) -> list[str]:
     """What the code prints, up to line `until`; code in functions counts only when the module got to their call."""
     tree = tree_of(source)

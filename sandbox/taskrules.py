@@ -19,12 +19,6 @@ from .http import ApiError, Json
 from .scenario import Rule, Scenario
 
 WORKLOAD_FAILED = "Workload failed, see run output for details"
-COLUMN_USES = (
-    r"\bcol\(\s*[\"'](\w+)[\"']\s*\)",
-    r"\.join\([^()\n]*,\s*\[?[\"'](\w+)[\"']",
-    r"\.(?:groupBy|orderBy|partitionBy|dropDuplicates|drop_duplicates|select)\(\[?\s*[\"'](\w+)[\"']",
-)
-COLUMN_MADE = r"(?:alias|withColumn|withColumnRenamed\([^,]+,)\(?\s*[\"'](\w+)[\"']"
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,17 +208,12 @@ def match_source(rule: Rule, source: Source) -> Struck | None:
 
 
 def _unknown_column(rule: Rule, source: Source) -> Struck | None:
-    made = set(re.findall(COLUMN_MADE, source.text))
+    made, used = codecheck.column_names(source)
     known = [name for name in rule.columns if name]
-    for number, line in enumerate(source.lines, start=1):
-        if line.lstrip().startswith(("#", "--")):
-            continue
-        for pattern in COLUMN_USES:
-            for found in re.finditer(pattern, line):
-                name = found[1]
-                if name not in known and name not in made:
-                    close = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known[:3]
-                    return Struck(number, name, ", ".join(f"`{item}`" for item in close))
+    for name, line in used:
+        if name not in known and name not in made:
+            close = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known[:3]
+            return Struck(line, name, ", ".join(f"`{item}`" for item in close))
     return None
 
 
