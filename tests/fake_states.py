@@ -12,9 +12,9 @@ from typing import Any
 
 from dbops_tui.core.bundle import Bundle, BundleProblem, Place, Resource, Target
 from dbops_tui.core.guard import Refused
-from dbops_tui.core.stages import LoopOutcome, Stage
 from dbops_tui.core.pipelines import Expectation, Flow, PipelineEvent, PipelineException, Update
 from dbops_tui.core.runs import ForEachStats, Outcome, RepairItem, Run, RunState, TaskOutput, TaskRun
+from dbops_tui.core.stages import LoopOutcome, Stage
 from dbops_tui.core.state import (
     CliLine,
     Identity,
@@ -327,7 +327,8 @@ def update(state: str = "RUNNING") -> Update:
         Flow("silver.orders", "FAILED" if state == "FAILED" else "RUNNING", "silver.orders", ("bronze.orders",), 42_031,
              start="2026-11-24T09:55:40.000Z", end="2026-11-24T09:56:10.000Z" if state == "FAILED" else "",
              backlog_bytes=1_400_000,
-             expectations=(Expectation("valid_id", "silver.orders", 42_000, 31), Expectation("has_day", "silver.orders", 42_031))),
+             expectations=(Expectation("valid_id", "silver.orders", 42_000, 31),
+             Expectation("has_day", "silver.orders", 42_031))),
         Flow("bronze.orders", "COMPLETED", "bronze.orders", (), 1_204_031, start="2026-11-24T09:55:05.000Z",
              end="2026-11-24T09:55:40.000Z"),
         Flow("gold.daily", "SKIPPED" if state == "FAILED" else "QUEUED", "gold.daily", ("silver.orders",)),

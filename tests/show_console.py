@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import fake_states
-
 from dbops_tui.tui.app import ConsoleApp, Options
 
 
@@ -40,9 +39,11 @@ def main(words: list[str]) -> int:
                 await pilot.press(key)
                 await pilot.pause()
             await pilot.pause()
-            Path(words[2]).write_text(app.export_screenshot(title="dbops-tui"))
+            exported.append(app.export_screenshot(title="dbops-tui"))
 
+    exported: list[str] = []
     asyncio.run(export())
+    Path(words[2]).write_text(exported[0], encoding="utf-8")
     return 0
 
 

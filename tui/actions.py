@@ -127,9 +127,7 @@ def _searchable(scene: Scene) -> str:
 
 
 def _healable(scene: Scene) -> str:
-    if scene.looping:
-        return "the loop is under way"
-    return _runnable(scene)
+    return _runnable(scene) or ("the loop is under way" if scene.looping else "")
 
 
 def _undoable(scene: Scene) -> str:

@@ -11,8 +11,11 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from textual import events
 from textual.app import App, ComposeResult
 from textual.filter import LineFilter
+from textual.geometry import Size
+from textual.screen import Screen
 
 from ..core.state import State
 from ..widgets.bars import Bar
@@ -51,6 +54,10 @@ class Options:
     keymap: Mapping[str, str] = field(default_factory=dict)
     redactor: Redactor | None = None
     arm: Callable[[], str] | None = None  # allows changes for a while; returns what to say
+
+
+class Main(Screen[None], inherit_bindings=False):
+    """The one screen under the dialogs. It has no keys of its own: all of them are in the table of actions."""
 
 
 class ConsoleApp(App[int], inherit_bindings=False):
@@ -93,6 +100,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
         self._paint_due = False
         self._away = 0  # how often the terminal was given to another program
         self._layout = Layout()
+        self._terminal: Size | None = None
         self._unsubscribe: Callable[[], None] | None = None
         self._notifier: Notifier | None = None
         self._notice_until = 0.0
@@ -115,6 +123,9 @@ class ConsoleApp(App[int], inherit_bindings=False):
         self.actions = with_keymap(self.options.keymap)
         for action in self.actions:
             self.bind(action.keys, f"act('{action.id}')", description=action.label, show=False)
+
+    def get_default_screen(self) -> Screen[None]:
+        return Main(id="_default")
 
     # --- composing ---------------------------------------------------------------------------------------------------
 
@@ -333,7 +344,9 @@ class ConsoleApp(App[int], inherit_bindings=False):
 
     # --- layout ------------------------------------------------------------------------------------------------------
 
-    def on_resize(self) -> None:
+    def on_resize(self, event: events.Resize) -> None:
+        # The app's own size is still the old one here: its handler comes after this one.
+        self._terminal = event.size
         self._arrange()
         self._refresh_scene()
 
@@ -344,9 +357,10 @@ class ConsoleApp(App[int], inherit_bindings=False):
         from ..widgets.resource_tree import name_width
 
         prompt = self.query("#prompt")
+        size = self._terminal or self.size
         layout = arrange(
-            self.size.width,
-            self.size.height,
+            size.width,
+            size.height,
             pane=self.pane,
             zoomed=self.zoomed,
             diagnosis_lines=self.panes.lower_wanted(self.state),
@@ -608,7 +622,8 @@ class ConsoleApp(App[int], inherit_bindings=False):
 
         from .safety import crash_sentence
 
-        self._exit_renderables.append(Text(crash_sentence(self._exception, self.options.redactor)))
+        if not self._exit_renderables:
+            self._exit_renderables.append(Text(crash_sentence(self._exception, self.options.redactor)))
         self._close_messages_no_wait()
 
     def step_away(self) -> None:

@@ -44,9 +44,18 @@ def _word(word: str, text: str) -> float:
     return max(0.1, 2.0 - gaps / 10)
 
 
-def rank(query: str, items: Iterable[T], text_of: Callable[[T], str]) -> list[T]:
-    """The items that fit, the best first; all of them in their order where nothing is asked for."""
+def rank(query: str, items: Iterable[T], name_of: Callable[[T], str], more_of: Callable[[T], str]) -> list[T]:
+    """The items that fit, the best first; all in their order where nothing is asked for.
+
+    The letters are looked for in the name; in the rest only whole words of the query count, and for less.
+    """
     if not query.strip():
         return list(items)
-    scored = [(score(query, text_of(item)), number, item) for number, item in enumerate(items)]
+    scored = []
+    for number, item in enumerate(items):
+        value = score(query, name_of(item))
+        if not value:
+            rest = f"{name_of(item)} {more_of(item)}".lower()
+            value = 0.05 if all(word in rest for word in query.lower().split()) else 0.0
+        scored.append((value, number, item))
     return [item for value, _, item in sorted(scored, key=lambda entry: (-entry[0], entry[1])) if value > 0]

@@ -18,7 +18,7 @@ from ..widgets.line_view import LineView
 from ..widgets.outline import OutlinePage
 from ..widgets.output import LogPage
 from ..widgets.page import Page, TextLine
-from ..widgets.spans import span
+from ..widgets.spans import inert, span
 from ..widgets.theme import PALETTES
 from ..widgets.words import host_name
 from . import plans
@@ -116,7 +116,7 @@ class Operations:
 
         def filled(values: dict[str, str]) -> None:
             only = tuple(part.strip() for part in values.pop("only tasks").split(",") if part.strip())
-            changed = {name: values[name] for name, value in declared if values[name] != value}
+            changed = {name: values[name] for name, value in declared if values[name] != inert(value)}
             plan = plans.run(self.app.scene(), resource, changed, only)
             self.ask(plan, lambda word: self.engine.run(resource.ref, changed or None, only, confirmed=word))
 
@@ -345,7 +345,7 @@ class Operations:
         if app.query("#prompt"):
             app.query_one("#prompt").focus()
             return
-        field = Prompt(self, app.pane)
+        field = Prompt(self, app.pane, app.views[app.pane].page.home())
         app.screen.mount(field)
         app.call_after_refresh(app._arrange)
         field.call_after_refresh(field.focus)
@@ -393,10 +393,15 @@ class Operations:
             return
         field = prompt.first()
         pane = getattr(field, "pane", app.pane)
+        view = app.views[pane]
         if not keep:
             self.filter_pane(pane, "")
+            if isinstance(view.page, OutlinePage):
+                view.page.go_to(getattr(field, "home", ""), view.body_height)
+                view.sync()
+        # First the focus, then the field: else the focus would go wherever the field stood.
+        app.screen.set_focus(view)
         field.remove()
-        app.views[pane].focus()
         app.call_after_refresh(app._arrange)
 
     # --- panes -------------------------------------------------------------------------------------------------------

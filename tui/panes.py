@@ -137,7 +137,7 @@ class Panes:
             self.output.set_lines(output_lines(task, output, glyphs), empty=[((_no_output(task), "muted"),)])
         heads = self._tab_heads()
         for page in (self.task, self.run_timeline, self.update_timeline, self.output, self.events, self.cli):
-            page.set_head(heads, self._tab_aside(page))
+            page.set_head(heads)
 
     def chosen_task(self, state: State) -> TaskRun | None:
         """The task run under the cursor of the run."""
@@ -195,11 +195,6 @@ class Panes:
             heads += [(f" {self.glyphs.side} ", "rule")] if number else []
             heads.append((word, "accent+b+u" if name == self.tab else "muted"))
         return tuple(heads)
-
-    def _tab_aside(self, page: Page) -> Spans:
-        if page.can_follow and page.count and page is not self.output:
-            return (("following", "faint"),) if page.follow else (("end: follow", "faint"),)
-        return ()
 
     def tab_at(self, x: int) -> str:
         """The tab whose name stands at cell `x` of the title; empty where none does."""

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class Prompt(Input):
-    """One line for `pane`."""
+    """One line for `pane`; `home` is what the cursor was on before."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave", show=False)]
 
-    def __init__(self, operations: Operations, pane: str) -> None:
+    def __init__(self, operations: Operations, pane: str, home: str) -> None:
         super().__init__(placeholder="find" if pane == "detail" else "filter", id="prompt", select_on_focus=False)
         self.cursor_blink = False
-        self.pane = pane
+        self.pane, self.home = pane, home
         self._operations = operations
 
     def on_input_changed(self, event: Input.Changed) -> None:

@@ -19,7 +19,7 @@ from ..widgets.bars import Bar
 from ..widgets.glyphs import UNICODE
 from ..widgets.line_view import LineView
 from ..widgets.page import TextLine, TextPage
-from ..widgets.spans import Span, Spans, crop, pad, span
+from ..widgets.spans import Span, Spans, crop, inert, pad, span
 from .fuzzy import rank
 from .plans import Plan
 
@@ -80,7 +80,10 @@ class Dialog(ModalScreen[T], Generic[T]):
 
         self.query_one(Vertical).border_title = Content(span(self._title_text)[0])
         self.fit_box()
-        self.query_one("#lines", LineView).focus()
+        for field in self.query(Input):
+            field.cursor_blink = False
+        fields = self.query(Input)
+        (fields.first() if fields else self.query_one("#lines", LineView)).focus()
 
     def on_resize(self) -> None:
         self.fit_box()
@@ -128,13 +131,6 @@ class ConfirmDialog(Dialog[str]):
     def below(self) -> ComposeResult:
         if self.plan.word:
             yield Input(id="word", select_on_focus=False)
-
-    def on_mount(self) -> None:
-        super().on_mount()
-        if self.plan.word:
-            field = self.query_one(Input)
-            field.cursor_blink = False
-            field.focus()
 
     def on_key(self, event: Any) -> None:
         if self.plan.word:
@@ -227,12 +223,6 @@ class PickDialog(Dialog[str]):
     def above(self) -> ComposeResult:
         yield Input(id="search", select_on_focus=False)
 
-    def on_mount(self) -> None:
-        super().on_mount()
-        field = self.query_one(Input)
-        field.cursor_blink = False
-        field.focus()
-
     def fit_box(self) -> None:
         super().fit_box()
         # Its height stays while the list gets shorter, so that the field does not jump.
@@ -241,7 +231,7 @@ class PickDialog(Dialog[str]):
         self.query_one("#lines", LineView).styles.height = lines
 
     def _filter(self, text: str) -> None:
-        found = rank(text, self.choices, lambda choice: f"{choice.name} {choice.hint}")
+        found = rank(text, self.choices, lambda choice: choice.name, lambda choice: choice.hint)
         width = max((len(choice.name) for choice in self.choices), default=10)
         width = min(width, 40) + 2
         lines = [
@@ -313,20 +303,13 @@ class FormDialog(Dialog[dict[str, str]]):
             label = Bar(lambda width, field=field: [_field_label(field)])  # type: ignore[misc]
             label.set_palette(self.console_app.palette)
             yield label
-            yield Input(field.value, id=f"field-{number}", select_on_focus=False)
+            yield Input(inert(field.value), id=f"field-{number}", select_on_focus=False)
 
     def fit_box(self) -> None:
         super().fit_box()
         box = self.query_one(Vertical)
         box.styles.max_height = self.app.size.height
         box.styles.overflow_y = "auto"
-
-    def on_mount(self) -> None:
-        super().on_mount()
-        for field in self.query(Input):
-            field.cursor_blink = False
-        if self.fields:
-            self.query(Input).first().focus()
 
     def _inputs(self) -> list[Input]:
         return list(self.query(Input))

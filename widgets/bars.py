@@ -14,7 +14,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from .spans import Spans, fit, width_of
+from .spans import Spans, fit, inert, width_of
 from .theme import DARK, Palette
 
 Maker = Callable[[int], list[Spans]]
@@ -78,7 +78,7 @@ class Bar(Widget):
         width = self.size.width
         line = self._lines[y] if y < len(self._lines) else ()
         styles = self.palette.styles()
-        line = fit(line, width)
+        line = fit(tuple((inert(text), role) for text, role in line), width)
         segments = [Segment(text, styles[role]) for text, role in line if text]
         used = width_of(line)
         if used < width:

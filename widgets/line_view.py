@@ -20,7 +20,7 @@ from textual.widget import Widget
 
 from .glyphs import UNICODE, Glyphs
 from .page import Look, Page
-from .spans import Spans, fit, spread, width_of
+from .spans import Spans, fit, inert, spread, width_of
 from .theme import DARK, Palette, on
 
 # (action, keys, label, what it does): the moves within a pane; the table of actions shows them too.
@@ -245,6 +245,8 @@ class LineView(Widget, can_focus=True):
         for number, (text, role) in enumerate(line):
             if not text:
                 continue
+            if not text.isprintable():
+                text = inert(text)
             style = styles[on(role, tint) if tint and first <= number < last else role]
             if looks and looks[-1] is style:
                 texts[-1] += text
@@ -267,7 +269,8 @@ class LineView(Widget, can_focus=True):
         start += [(" ", "rule")]
         start += page.title
         start.append((" ", "rule"))
-        right: Spans = ((" ", "rule"), *page.aside, (" ", "rule"), (glyphs.rule, "rule")) if page.aside else ()
+        aside = page.head_aside()
+        right: Spans = ((" ", "rule"), *aside, (" ", "rule"), (glyphs.rule, "rule")) if aside else ()
         line = spread(tuple(start), right, self.size.width, fill=(glyphs.rule, "rule"))
         return _crossed(line, self.frame.crossings, glyphs.rule)
 
@@ -343,7 +346,8 @@ class LineView(Widget, can_focus=True):
     def on_resize(self) -> None:
         if self._laid_out != (self.page, self.size):
             self._lay_out()
-        self.page.reveal(self.body_height)
+        if self.page.keeps_cursor:
+            self.page.reveal(self.body_height)
         self.sync()
 
     def on_focus(self) -> None:

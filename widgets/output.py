@@ -180,7 +180,7 @@ class LogPage(TextPage):
 
     def __init__(self, title: Spans = (), *, wraps: bool = False, follow: bool = True) -> None:
         super().__init__(title, wraps=wraps)
-        self.follow = follow
+        self.can_follow = self.follow = follow
         self.needle: re.Pattern[str] | None = None
         self._hit = -1
 

@@ -168,6 +168,12 @@ class Page:
 
     can_follow = False
 
+    def head_aside(self) -> Spans:
+        """What stands at the right end of the title."""
+        if self.can_follow and self.count and not self.aside:
+            return (("following" if self.follow else "end follows", "faint"),)
+        return self.aside
+
     def set_follow(self, follow: bool) -> None:
         """Whether new lines are scrolled to."""
         if self.can_follow and follow != self.follow:
@@ -184,7 +190,9 @@ class Page:
         if self.cursor >= count > 0:
             self.cursor = count - 1
         if self.cursor >= 0 and count and not self.selectable(self.cursor):
-            self.move_to(self.cursor, height)
+            # Not brought on screen: what stands above the first line to rest on is to be read first.
+            lines = (*range(self.cursor, count), *range(self.cursor, -1, -1))
+            self.cursor = next((line for line in lines if self.selectable(line)), self.cursor)
 
     def sideways_by(self, delta: int) -> None:
         """Scroll `delta` cells to the right."""
@@ -264,6 +272,29 @@ class TextPage(Page):
 
     def empty(self, width: int) -> list[Spans]:
         return [part for line in self._empty for part in wrap(line, width)]
+
+    def move(self, delta: int, height: int) -> None:
+        """To the next line to rest on where that is on screen; else scroll, as one reads."""
+        if self.cursor < 0:
+            self.scroll_to(self.top + delta, height)
+            return
+        if self.top <= self.cursor < self.top + height:
+            order = self._near(delta)
+        else:
+            order = range(self.top, self.top + height) if delta > 0 else range(self.top + height - 1, self.top - 1, -1)
+        after = next((line for line in order if 0 <= line < self.count and self.selectable(line)), -1)
+        if abs(delta) == 1 and self.top <= after < self.top + height:
+            self.touch((self.cursor, after))
+            self.cursor = after
+            return
+        self.scroll_to(self.top + delta, height)
+        if not self.top <= self.cursor < self.top + height:
+            shown = range(self.top, min(self.top + height, self.count))
+            order = shown if delta > 0 else shown[::-1]
+            self.cursor = next((line for line in order if self.selectable(line)), self.cursor)
+        if abs(delta) > 1 and after >= 0 and self.top <= after < self.top + height:
+            self.touch((self.cursor, after))
+            self.cursor = after
 
     def go_to(self, key: str, height: int) -> None:
         """Put the cursor on the line of `key`."""

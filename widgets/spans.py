@@ -144,7 +144,8 @@ def join(parts: Iterable[Spans], between: Span) -> Spans:
 
 def wrap(line: Spans, width: int, *, indent: int = 0) -> list[Spans]:
     """`line` broken at blanks into lines of at most `width` cells, the later ones indented by `indent` cells."""
-    width = max(width, indent + 4, 4)
+    width = max(width, 4)
+    indent = min(indent, width - 4)
     if width_of(line) <= width:
         return [line]
     lines: list[Spans] = []

@@ -1,0 +1,64 @@
+"""What each screen looks like, in three sizes. The words are tested elsewhere; this is for the eye.
+
+Made on one Python and one Textual only (both are pinned in CI): an SVG changes with them for no reason of ours.
+"""
+
+from __future__ import annotations
+
+import fake_states
+import pytest
+from snapshot_helper import SIZES, check_snapshot, console
+
+SCREENS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "first": ("first", ()),
+    "failed": ("failed", ()),
+    "failed_run": ("failed", ("2", "n")),
+    "failed_diagnosis": ("failed", ("3",)),
+    "output": ("failed", ("2", "n", "n", "enter")),
+    "timeline": ("failed", ("4", "right_square_bracket")),
+    "running": ("running", ()),
+    "pipeline": ("pipeline", ("2",)),
+    "events": ("pipeline", ("L", "L", "L", "4")),
+    "cli": ("failed", ("4", "left_square_bracket")),
+    "broken": ("broken", ("3",)),
+    "no_cli": ("no_cli", ("3",)),
+    "unresolved": ("unresolved", ("3",)),
+    "production": ("production", ("d",)),
+    "read_only": ("read_only", ()),
+    "verified": ("verified", ("2",)),
+    "confirm": ("failed", ("a",)),
+    "form": ("base", ("X",)),
+    "help": ("base", ("question_mark",)),
+    "palette": ("failed", ("colon", "r", "u", "n")),
+    "quit": ("running", ("q",)),
+}
+
+
+@pytest.mark.parametrize("size", list(SIZES))
+@pytest.mark.parametrize("screen", list(SCREENS))
+async def test_a_screen_looks_as_it_was_left(screen: str, size: str) -> None:
+    state, keys = SCREENS[screen]
+    app = console(fake_states.ALL[state]())
+    async with app.run_test(size=SIZES[size]) as pilot:
+        await pilot.pause()
+        for key in keys:
+            await pilot.press(key)
+            await pilot.pause()
+        await pilot.pause()
+        check_snapshot(app, f"{screen}-{size}")
+
+
+@pytest.mark.parametrize("theme", ["dbops-light", "dbops-contrast"])
+async def test_the_other_themes_look_as_they_were_left(theme: str) -> None:
+    app = console(fake_states.failed(), theme=theme)
+    async with app.run_test(size=SIZES["wide"]) as pilot:
+        await pilot.pause()
+        check_snapshot(app, f"failed-{theme}")
+
+
+async def test_ascii_looks_as_it_was_left() -> None:
+    app = console(fake_states.failed(), ascii=True)
+    async with app.run_test(size=SIZES["normal"]) as pilot:
+        await pilot.press("2")
+        await pilot.pause()
+        check_snapshot(app, "failed-ascii")
