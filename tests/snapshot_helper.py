@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 from dbops_tui.core.state import State
 from dbops_tui.tui.app import ConsoleApp, Options
 from fake_states import NOW_MS, FakeEngine
+
+# What is drawn depends on these, and on nothing else outside.
+os.environ.update({"TZ": "UTC", "TERM": "xterm-256color", "LANG": "C.UTF-8"})
+for _name in ("NO_COLOR", "LC_ALL", "LC_CTYPE", "TEXTUAL_THEME", "TEXTUAL_COLOR_SYSTEM", "TEXTUAL_FILTERS"):
+    os.environ.pop(_name, None)
+if hasattr(time, "tzset"):
+    time.tzset()
 
 SIZES = {"wide": (120, 40), "normal": (80, 24), "small": (40, 10)}
 FOLDER = Path(__file__).parent / "snapshots"

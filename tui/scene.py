@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..core.bundle import Resource
-from ..core.stages import LoopOutcome, Stage
 from ..core.pipelines import Flow, PipelineEvent, Update
 from ..core.runs import Run, TaskRun
+from ..core.stages import LoopOutcome, Stage
 from ..core.state import State
 from ..widgets.strips import is_production
 from .layout import Pane
