@@ -131,6 +131,8 @@ class ConsoleApp(App[int], inherit_bindings=False):
 
     def compose(self) -> ComposeResult:
         self.panes.show(self.state, self.now_ms)
+        self.panes.resources.go_to(self.state.focus, self.size.height)
+        self._focus_wish = self.state.focus
         self.panes.show_chosen(self.state, self._resource(), self.now_ms, of_resource=True)
         yield Bar(self._header, id="header")
         yield Bar(self._loop_strip, id="loop")
@@ -160,8 +162,14 @@ class ConsoleApp(App[int], inherit_bindings=False):
     def _after_first_paint(self) -> None:
         if self.clock_on:
             self._clock_timer = self.set_interval(1.0, self._tick)
-        self.spawn(self.engine.start(), "engine")
+        self.spawn(self._start_engine(), "engine")
         self._refresh_scene()
+
+    async def _start_engine(self) -> None:
+        await self.engine.start()
+        entry = self.panes.resources.entry()
+        if not self._newest.focus and entry is not None and entry.resource.type in ("jobs", "pipelines"):
+            await self.engine.focus(entry.resource.ref)
 
     def refresh_css(self, animate: bool = True) -> None:
         """Apply the theme; not at the start, when the style sheet has just been parsed with it."""
@@ -251,6 +259,10 @@ class ConsoleApp(App[int], inherit_bindings=False):
             self.panes.tab = "cli"
         if after.focus != before.focus and self.pane != "detail":
             self.panes.tab = "events" if after.focus.startswith("pipelines.") else "task"
+        if after.focus != before.focus and after.focus != self._focus_wish:
+            self._focus_wish = after.focus
+            self.panes.resources.show(after.bundle, after.statuses, after.focus)
+            self.panes.resources.go_to(after.focus, self.views["resources"].body_height)
         started = after.run is not None and (before.run is None or before.run.run_id != after.run.run_id)
         if (
             started

@@ -479,7 +479,7 @@ class Operations:
             lines.append(TextLine(((group, "accent+b"),)))
             for keys, label, description in entries:
                 lines.append(
-                    TextLine(((f"  {keys:<14}", "b"), (f"{label:<15}", ""), span(description, "muted")), indent=31)
+                    TextLine(((f"  {keys:<12}", "b"), (f"{label:<14}", ""), span(description, "muted")), indent=28)
                 )
         self.open_dialog(TextDialog("Keys", lines), lambda key: None)
 

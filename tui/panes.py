@@ -91,9 +91,11 @@ class Panes:
         glyphs = self.glyphs
         self.resources.show(state.bundle, state.statuses, state.focus)
         notes = self._notes_of(state.diagnoses)
-        for run_page in (self.run, self.run_timeline):
+        runs = (self.run, self.run_timeline) if self.tab == "timeline" else (self.run,)
+        for run_page in runs:
             run_page.show(state.run, state.child_runs, state.iterations, state.outputs, notes, now_ms)
-        for update_page in (self.update, self.update_timeline):
+        updates = (self.update, self.update_timeline) if self.tab == "timeline" else (self.update,)
+        for update_page in updates:
             update_page.show(state.update, now_ms)
         self._show_run_head(state, now_ms)
         self.events.show(state.events)

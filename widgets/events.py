@@ -135,9 +135,9 @@ class EventsPage(Page):
         parts: list[Span] = [
             (iso_clock(event.timestamp)[:8] + " ", "faint"),
             (str(getattr(look.glyphs, sign)) + " ", role),
-            (pad(span(event.level)[0], 6), role if event.level in ("ERROR", "WARN") else "faint"),
+            (pad(span(event.level)[0], 8), role if event.level in ("ERROR", "WARN") else "faint"),
         ]
-        if width >= 70:
+        if width >= 100:
             parts.append((pad(span(event.event_type)[0], 20) + " ", "muted"))
         parts.append(span(event.message, "" if event.level != "METRICS" else "muted"))
         return tuple(parts)

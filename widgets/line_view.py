@@ -98,7 +98,8 @@ class LineView(Widget, can_focus=True):
         self.now_ms = int(time.time() * 1000)
         self._pinned: list[Spans] = []
         self._empty: list[Spans] | None = None
-        self._last_key = ""
+        # What the cursor is on before anybody has moved it is no news.
+        self._last_key = page.home()
         self._laid_out: tuple[Page, Size] | None = None
 
     # --- what the app tells ------------------------------------------------------------------------------------------

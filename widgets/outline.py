@@ -155,13 +155,13 @@ class OutlinePage(Page, Generic[T]):
     def tick(self, now_ms: int, first: int, last: int, width: int) -> Tick:
         """One running line ticks every two seconds, more of them more seldom: little is written however many there are.
 
-        Every quarter of a minute whole lines are drawn, so that bars grow too.
+        Every half minute whole lines are drawn, so that bars grow too.
         """
         active = tuple(line for line in range(first, last) if self.nodes[self.visible[line]].active)
         if not active or now_ms - self._ticked_at < 1_900 * len(active):
             return NO_TICK
         self._ticked_at = now_ms
-        if now_ms - self._drawn_at >= 15_000 * len(active):
+        if now_ms - self._drawn_at >= 30_000 * len(active):
             self._drawn_at = now_ms
             return (False, active, (0, 0))
         return (False, active, self.time_cells(width))
