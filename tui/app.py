@@ -19,12 +19,12 @@ from textual.screen import Screen
 
 from ..core.state import State
 from ..widgets.bars import Bar
-from ..widgets.glyphs import choose
+from ..widgets.glyphs import ASCII, choose
 from ..widgets.line_view import Frame, LineView
 from ..widgets.page import Page
 from ..widgets.spans import Span, Spans, span
 from ..widgets.strips import header_line, loop_line, status_line
-from ..widgets.theme import PALETTES, Palette, palette_of, themes
+from ..widgets.theme import PALETTES, SIXTEEN, Palette, palette_of, themes
 from .actions import ACTIONS, Action, first_key, offered, with_keymap
 from .engine_protocol import Engine
 from .layout import PANES, Layout, Pane, arrange
@@ -181,9 +181,10 @@ class ConsoleApp(App[int], inherit_bindings=False):
         from dataclasses import replace
 
         palette = palette_of(self.current_theme)
-        few_colours = not self.is_headless and self.console.color_system in ("standard", "windows")
-        if self.no_color or few_colours:
+        if self.no_color:
             palette = replace(palette, mono=True)
+        elif not self.is_headless and self.console.color_system in ("standard", "windows"):
+            palette = SIXTEEN
         self.palette = palette
         for widget in (*self.query(LineView), *self.query(Bar)):
             widget.set_palette(palette)
@@ -626,7 +627,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """The filters of Textual, and last the net that lets no control character through."""
-        return [*super().get_line_filters(), InertFilter()]
+        return [*super().get_line_filters(), InertFilter(ascii_only=self.glyphs is ASCII)]
 
     def _fatal_error(self) -> None:
         # Textual's own would print the local variables of every frame, tokens and all.

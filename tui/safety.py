@@ -23,11 +23,21 @@ def harmless(text: str) -> str:
     return "".join(char if char.isprintable() else "\ufffd" for char in text)
 
 
+# Signs of our own that stand in texts; where the terminal has ASCII only they get a stand-in of the same width.
+_ASCII = str.maketrans({"…": "~", "↵": "/", "–": "-", "\ufffd": "?"})
+
+
 class InertFilter(LineFilter):
     """Replaces C0, C1, bidi and other unprintable characters in every segment that is about to be drawn."""
 
+    def __init__(self, *, ascii_only: bool = False) -> None:
+        super().__init__()
+        self.ascii_only = ascii_only
+
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         """The segments, the same list where all of them are harmless."""
+        if self.ascii_only and not all(segment.text.isascii() for segment in segments):
+            segments = [Segment(s.text.translate(_ASCII), s.style, s.control) for s in segments]
         if all(segment.text.isprintable() for segment in segments):
             return segments
         return [

@@ -116,10 +116,17 @@ def keys_line(*pairs: tuple[str, str]) -> Spans:
 class ConfirmDialog(Dialog[str]):
     """Asks. Gives "y" or the word that was typed; None where nothing is to be done. Enter alone does nothing."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "scroll_lines(-1)", "up", show=False),
+        Binding("down", "scroll_lines(1)", "down", show=False),
+        Binding("pageup", "scroll_lines(-5)", "page up", show=False),
+        Binding("pagedown", "scroll_lines(5)", "page down", show=False),
+    ]
+
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         keys = (
-            keys_line(("enter", "once the word is typed"), ("esc", "no"))
+            keys_line(("enter", f"once {span(plan.word)[0]} is typed"), ("esc", "no"))
             if plan.word
             else keys_line(("y", "yes"), ("esc", "no"))
         )
@@ -127,6 +134,11 @@ class ConfirmDialog(Dialog[str]):
         if plan.word:
             lines += [TextLine(), TextLine((("Type ", ""), span(plan.word, "error+b"), (" to go on:", "")))]
         super().__init__(plan.title, lines, keys)
+
+    def action_scroll_lines(self, delta: int) -> None:
+        view = self.query_one("#lines", LineView)
+        self.page.scroll_to(self.page.top + delta, view.body_height)
+        view.sync()
 
     def below(self) -> ComposeResult:
         if self.plan.word:

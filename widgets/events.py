@@ -37,6 +37,7 @@ class EventsPage(Page):
         self._events: Sequence[PipelineEvent] = ()
         self._shown: list[int] = []
         self._counts: dict[str, int] = {}
+        self._histogram: tuple[int, int, Spans] = (-1, 0, ())
 
     def show(self, events: Sequence[PipelineEvent]) -> None:
         """Show `events`. Where they go on from those of the last call, the place is kept."""
@@ -68,6 +69,7 @@ class EventsPage(Page):
         held = self._shown[self.cursor] if 0 <= self.cursor < len(self._shown) else -1
         passes = self._passes
         self._counts = {}
+        self._histogram = (-1, 0, ())
         for event in self._events:
             self._count(event)
         self._shown = [index for index, event in enumerate(self._events) if passes(event)]
@@ -121,8 +123,16 @@ class EventsPage(Page):
         used = sum(len(text) for text, _ in facts)
         room = min(60, width - used - 2)
         if room >= 12:
-            facts += [("  ", ""), *histogram(self._events, room, look.glyphs)]
+            facts += [("  ", ""), *self._picture(room, look.glyphs)]
         return [tuple(facts)]
+
+    def _picture(self, room: int, glyphs: Glyphs) -> Spans:
+        """The histogram; made anew only when there are noticeably more events, or another width."""
+        count, wide, spans = self._histogram
+        if wide != room or not count <= len(self._events) <= count + max(20, count // 50):
+            spans = histogram(self._events, room, glyphs)
+            self._histogram = (len(self._events), room, spans)
+        return spans
 
     def empty(self, width: int) -> list[Spans]:
         if self._events:

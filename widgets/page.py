@@ -224,6 +224,7 @@ class TextPage(Page):
         self._source: tuple[TextLine, ...] = ()
         self._lines: list[tuple[TextLine, Spans, bool]] = []
         self._fitted = -1
+        self._held = ""
         self._empty: tuple[Spans, ...] = ()
 
     def set_lines(self, lines: Iterable[TextLine | Spans], *, empty: Iterable[Spans] = ()) -> None:
@@ -232,6 +233,8 @@ class TextPage(Page):
         nothing = tuple(empty)
         if source == self._source and nothing == self._empty:
             return
+        if self._fitted >= 0:
+            self._held = self.home()
         self._source, self._empty = source, nothing
         self._fitted = -1
         self.touch()
@@ -248,7 +251,8 @@ class TextPage(Page):
     def fit(self, width: int) -> None:
         if width == self._fitted:
             return
-        held = self.home() if self._fitted >= 0 else ""
+        held = self.home() if self._fitted >= 0 else self._held
+        self._held = ""
         self._fitted = width
         self._lines = []
         for line in self._source:

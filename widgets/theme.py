@@ -14,7 +14,8 @@ from textual.theme import Theme
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """The roles of colour, as `#rrggbb`. `mono` tells that colours cannot be told apart: then states use reverse."""
+    """The roles of colour, as `#rrggbb`. `mono`: there are no colours; `few`: sixteen at most, so that shades of the
+    background cannot be told apart. In both what is chosen is drawn in reverse."""
 
     text: str
     muted: str
@@ -33,6 +34,7 @@ class Palette:
     remove: str
     dark: bool = True
     mono: bool = False
+    few: bool = False
 
     def styles(self) -> Styles:
         """The look-up from role to style; cached for each palette."""
@@ -92,6 +94,25 @@ CONTRAST = Palette(
     remove="#520d0d",
 )
 
+# For terminals of sixteen colours: each of these is one of them, where the soft ones above would all become grey.
+SIXTEEN = Palette(
+    text="#c0c0c0",
+    muted="#c0c0c0",
+    faint="#808080",
+    rule="#808080",
+    accent="#00ffff",
+    ok="#00ff00",
+    warn="#ffff00",
+    error="#ff0000",
+    run="#00ffff",
+    background="#000000",
+    surface="#000000",
+    select="#000000",
+    select_faint="#000000",
+    add="#000000",
+    remove="#000000",
+    few=True,
+)
 _FLAGS = {"b": "bold", "i": "italic", "u": "underline", "r": "reverse"}
 PALETTES: dict[str, Palette] = {"dbops-dark": DARK, "dbops-light": LIGHT, "dbops-contrast": CONTRAST}
 
@@ -158,7 +179,7 @@ class Styles:
 
     def __init__(self, palette: Palette) -> None:
         self._colours = {f.name: getattr(palette, f.name) for f in fields(palette)}
-        self.mono = palette.mono
+        self.mono = palette.mono or palette.few
         self._cache: dict[str, Style] = {}
 
     def __getitem__(self, role: str) -> Style:
