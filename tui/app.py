@@ -5,7 +5,6 @@ Never talks to the workspace and never imports what the first paint does not nee
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,10 +21,10 @@ from ..widgets.bars import Bar
 from ..widgets.glyphs import ASCII, choose
 from ..widgets.line_view import Frame, LineView
 from ..widgets.page import Page
-from ..widgets.spans import Span, Spans, span
-from ..widgets.strips import header_line, loop_line, status_line
+from ..widgets.spans import Span, span
 from ..widgets.theme import PALETTES, SIXTEEN, Palette, palette_of, themes
-from .actions import ACTIONS, Action, first_key, offered, with_keymap
+from .actions import ACTIONS, Action, with_keymap
+from .chrome import Chrome
 from .engine_protocol import Engine
 from .layout import PANES, Layout, Pane, arrange
 from .panes import TABS, Panes
@@ -94,7 +93,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
         self.watched: set[str] = set()
         self.notice: Span | None = None
         self.actions: tuple[Action, ...] = ACTIONS
-        self._now, self._monotonic = now, monotonic
+        self._now, self.monotonic = now, monotonic
         self._newest = first_state
         self._painted_at = -1.0
         self._paint_due = False
@@ -105,12 +104,13 @@ class ConsoleApp(App[int], inherit_bindings=False):
         self._notifier: Notifier | None = None
         self._notice_until = 0.0
         self._focus_wish = ""
+        self._asked: set[str] = set()
         self._loaded: set[str] = set()
         self._excerpt_of: object = None
-        self._hits: list[tuple[int, int, str]] = []
+        self.chrome = Chrome(self)
         self._resumed = False
-        for theme in themes():
-            self.register_theme(theme)
+        for ours in themes():
+            self.register_theme(ours)
         theme = self.options.theme if self.options.theme in self.available_themes else "dbops-dark"
         # Set before the style sheet is first parsed: setting it later would parse everything a second time.
         self.set_reactive(App.theme, theme)
@@ -134,15 +134,15 @@ class ConsoleApp(App[int], inherit_bindings=False):
         self.panes.resources.go_to(self.state.focus, self.size.height)
         self._focus_wish = self.state.focus
         self.panes.show_chosen(self.state, self._resource(), self.now_ms, of_resource=True)
-        yield Bar(self._header, id="header")
-        yield Bar(self._loop_strip, id="loop")
+        yield Bar(self.chrome.header, id="header")
+        yield Bar(self.chrome.loop, id="loop")
         yield self._view(self.panes.resources, "resources")
         yield self._view(self.panes.run_page(self.state), "run")
         yield self._view(self.panes.detail_page(self.state), "detail")
         yield self._view(self.panes.lower_page(self.state), "diagnosis")
-        yield Bar(self._status, id="status")
-        yield Bar(self._poll, id="poll")
-        yield Bar(self._footer, id="footer")
+        yield Bar(self.chrome.status, id="status")
+        yield Bar(self.chrome.poll, id="poll")
+        yield Bar(self.chrome.footer, id="footer")
 
     def _view(self, page: Page, name: str) -> LineView:
         view = LineView(page, glyphs=self.glyphs, id=name)
@@ -169,7 +169,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
         await self.engine.start()
         entry = self.panes.resources.entry()
         if not self._newest.focus and entry is not None and entry.resource.type in ("jobs", "pipelines"):
-            await self.engine.focus(entry.resource.ref)
+            self.follow(entry.resource.ref)
 
     def refresh_css(self, animate: bool = True) -> None:
         """Apply the theme; not at the start, when the style sheet has just been parsed with it."""
@@ -209,7 +209,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
         if self._paint_due or not self.is_running:
             return
         self._paint_due = True
-        wait = self._painted_at + PAINT_EVERY - self._monotonic()
+        wait = self._painted_at + PAINT_EVERY - self.monotonic()
         if wait <= 0:
             self.call_later(self._paint)
         else:
@@ -217,7 +217,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
 
     def _paint(self) -> None:
         self._paint_due = False
-        self._painted_at = self._monotonic()
+        self._painted_at = self.monotonic()
         if self._away:
             return
         before, self.state = self.state, self._newest
@@ -250,7 +250,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
         for name, view in self.views.items():
             if self._layout.shows(name):
                 view.tick(now_ms)
-        if self.notice is not None and self._monotonic() >= self._notice_until:
+        if self.notice is not None and self.monotonic() >= self._notice_until:
             self.notice = None
         self.bars["status"].sync()
         self.bars["poll"].sync()
@@ -260,7 +260,8 @@ class ConsoleApp(App[int], inherit_bindings=False):
             self.panes.tab = "cli"
         if after.focus != before.focus and self.pane != "detail":
             self.panes.tab = "events" if after.focus.startswith("pipelines.") else "task"
-        if after.focus != before.focus and after.focus != self._focus_wish:
+        if after.focus != before.focus and after.focus not in self._asked:
+            # The engine went there by itself: then the cursor goes along. What a person asked for may come late.
             self._focus_wish = after.focus
             self.panes.resources.show(after.bundle, after.statuses, after.focus)
             self.panes.resources.go_to(after.focus, self.views["resources"].body_height)
@@ -430,56 +431,11 @@ class ConsoleApp(App[int], inherit_bindings=False):
             self.panes.tab = tab
             self._refresh_scene()
 
-    # --- the lines around the panes ----------------------------------------------------------------------------------
-
-    def _header(self, width: int) -> list[Spans]:
-        return [header_line(self.state, width, self.glyphs)]
-
-    def _loop_strip(self, width: int) -> list[Spans]:
-        return [loop_line(self.state, width, self.glyphs)]
-
-    def _status(self, width: int) -> list[Spans]:
-        return [status_line(self.state, width, self.glyphs, notice=self.notice, now_ms=self.now_ms)]
-
-    def _poll(self, width: int) -> list[Spans]:
-        due = self.state.next_poll_at
-        if due is None or not self.clock_on:
-            return [()]
-        seconds = math.ceil(due - self._monotonic())
-        words = f"poll in {seconds} s " if seconds > 0 else "polling "
-        return [((f"{words:>{width}}", "faint"),)]
-
-    def _footer(self, width: int) -> list[Spans]:
-        line: list[Span] = [(" ", "")]
-        used = 1
-        self._hits = []
-        entries = offered(self.scene(), self.actions)
-        # Help and quit are always there; what does not fit goes from the middle.
-        keep = [action for action in entries if action.foot <= 15]
-        room = width - sum(len(first_key(a)) + len(a.label) + 3 for a in keep) - 1
-        shown: list[Action] = []
-        for action in entries:
-            size = len(first_key(action)) + len(action.label) + 3
-            if action in keep:
-                shown.append(action)
-            elif size <= room:
-                shown.append(action)
-                room -= size
-            else:
-                room = 0
-        for action in shown:
-            key = first_key(action)
-            size = len(key) + len(action.label) + 3
-            self._hits.append((used, used + size - 2, action.id))
-            line += [(key, "accent+b"), (f" {action.label}  ", "muted")]
-            used += size
-        return [tuple(line)]
-
     def on_bar_pressed(self, event: Bar.Pressed) -> None:
         if event.bar.id == "footer":
-            for first, last, name in self._hits:
-                if first <= event.x < last:
-                    self.action_act(name)
+            name = self.chrome.action_at(event.x)
+            if name:
+                self.action_act(name)
 
     # --- cursor and choice -------------------------------------------------------------------------------------------
 
@@ -541,7 +497,13 @@ class ConsoleApp(App[int], inherit_bindings=False):
 
     def _focus_rested(self, ref: str) -> None:
         if ref == self._focus_wish and ref != self.state.focus:
-            self.spawn(self.engine.focus(ref), "focus")
+            self.follow(ref)
+
+    def follow(self, ref: str) -> None:
+        """Ask the engine to follow this resource."""
+        self._focus_wish = ref
+        self._asked.add(ref)
+        self.spawn(self.engine.focus(ref), "focus")
 
     def on_line_view_toggled(self, event: LineView.Toggled) -> None:
         if event.page is self.panes.run and event.opened:
@@ -591,7 +553,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
     def say(self, text: str, role: str = "", *, seconds: float = NOTICE_FOR) -> None:
         """Put a notice into the status line; it goes with the next action, or after a while."""
         self.notice = span(text, role)
-        self._notice_until = self._monotonic() + seconds
+        self._notice_until = self.monotonic() + seconds
         if hasattr(self, "bars"):
             self.bars["status"].sync()
 

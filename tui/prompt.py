@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
 if TYPE_CHECKING:
-    from .operations import Operations
+    from .looking import Looking
 
 
 class Prompt(Input):
@@ -19,7 +19,7 @@ class Prompt(Input):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave", show=False)]
 
-    def __init__(self, operations: Operations, pane: str, home: str) -> None:
+    def __init__(self, operations: Looking, pane: str, home: str) -> None:
         super().__init__(placeholder="find" if pane == "detail" else "filter", id="prompt", select_on_focus=False)
         self.cursor_blink = False
         self.pane, self.home = pane, home
