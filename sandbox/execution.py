@@ -55,10 +55,12 @@ class Execution:
 
     def latest_updates(self, pipeline_id: str) -> list[Json]:
         """The newest updates of a pipeline as GET pipeline shows them, newest first."""
+        self.settle()
         return self.updates.latest(pipeline_id, self.store.now_ms())
 
     def pipeline_state(self, pipeline_id: str) -> str:
         """The state of a pipeline now."""
+        self.settle()
         return self.updates.pipeline_state(pipeline_id, self.store.now_ms())
 
 

@@ -57,7 +57,10 @@ NO_TABLES = (
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What fails: at the source's `line`, with a Spark message; `analysis` fails before anything ran."""
+    """What fails: at the source's `line`, with a Spark message; `analysis` fails before anything ran.
+
+    With `cluster` it is the compute that is lost: no event carries an error, only the cluster's own events do.
+    """
 
     message: str
     class_name: str
@@ -67,6 +70,7 @@ class Fault:
     wrapper: str = ""
     seconds: float = 0.0
     retryable: bool = False
+    cluster: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(slots=True)
@@ -321,13 +325,13 @@ def _rule_fault(found: _Found, source: Source, scenario: Scenario | None, strike
             continue
         struck = taskrules.match_source(rule, source)
         inside = struck is not None and found.line <= struck.line <= found.last_line
-        if struck is not None and inside and (not rule.times or strikes(rule)):
+        if struck is not None and inside and (not rule.times or strikes(rule, "")):
             return _fault(rule, struck, source)
     return None
 
 
 def _fault(rule: Rule, struck: Struck, source: Source) -> Fault:
-    streaming = rule.exception == "StreamingQueryException" or bool(rule.wrapper)
+    streaming = rule.exception == "StreamingQueryException" or bool(rule.wrapper or rule.cluster)
     return Fault(
         taskrules.message_of(rule, struck, source.path),
         rule.class_name or "org.apache.spark.sql.AnalysisException",
@@ -337,6 +341,7 @@ def _fault(rule: Rule, struck: Struck, source: Source) -> Fault:
         wrapper=rule.wrapper or ("org.apache.spark.sql.streaming.StreamingQueryException" if streaming else ""),
         seconds=rule.seconds,
         retryable=rule.retryable,
+        cluster=rule.cluster,
     )
 
 

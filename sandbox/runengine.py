@@ -29,19 +29,20 @@ class RunEngine:
         self.updates = updates
         self.job_runs: dict[int, JobRun] = {}
         self.by_token: dict[tuple[int, str], int] = {}
-        self.strikes: dict[str, int] = {}
+        self.strikes: dict[tuple[str, str], int] = {}
 
     @property
     def scenario(self) -> Scenario | None:
         found: Scenario | None = self.store.scenario
         return found
 
-    def may_strike(self, rule: Rule) -> bool:
+    def may_strike(self, rule: Rule, given: str) -> bool:
         """Whether a rule with `times` strikes once more; counts it."""
-        held = self.strikes.get(rule.id, 0)
+        place = (rule.id, given)
+        held = self.strikes.get(place, 0)
         if held >= rule.times:
             return False
-        self.strikes[rule.id] = held + 1
+        self.strikes[place] = held + 1
         return True
 
     # --- starting -------------------------------------------------------------------------------------------
@@ -384,7 +385,7 @@ class RunEngine:
         kind = runmodel.kind_of(inner)
         settled = runmodel.resolve(inner.get(kind) or {}, {**self.known_values(run), **input_values(item.value)})
         work = self._work(run, inner, settled, item.run_id)
-        return perform(work, self.store.files, self.scenario, lambda _: False, source=item.source)
+        return perform(work, self.store.files, self.scenario, lambda *_: False, source=item.source)
 
     def _watch(self, run: JobRun, task: TaskRun, now: int, depth: int) -> None:
         """A task that waits for a child run or an update: learns when and how that ended."""

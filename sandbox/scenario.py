@@ -32,7 +32,7 @@ class Rule:
 
     path: glob on the workspace path's end. contains, unless: regexes on the source; `line` is the one to blame, else
     what `contains` matched. columns: known column names, where any other one in the source is the fault.
-    inputs: regex on the for_each input. times: strikes the first N executions of a path, 0 for always.
+    inputs: regex on the for_each input. times: strikes the first N executions with the same input, 0 for always.
     error: message template with {name}, {suggestions}, {input}, {path}. code, type: termination details.
     state_message: the fault is one of the platform, without an error of its own; `cluster` describes its end.
     seconds: simulated seconds until it strikes. retryable: a production pipeline tries again.

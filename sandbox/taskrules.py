@@ -54,8 +54,8 @@ class Outcome:
     query: str = ""
 
 
-Strikes = Callable[[Rule], bool]
-"""Asked when a rule with `times` fits: whether it may strike once more; counts the strike."""
+Strikes = Callable[[Rule, str], bool]
+"""Asked when a rule with `times` fits an input: whether it may strike once more; counts the strike."""
 
 
 def source_path(task: Json) -> str:
@@ -117,7 +117,7 @@ def perform(
     if scenario is not None:
         for rule in scenario.rules:
             struck = _struck(rule, source, work)
-            if struck is not None and (not rule.times or strikes(rule)):
+            if struck is not None and (not rule.times or strikes(rule, struck.input)):
                 return _fails_by_rule(rule, struck, source, work, setup, full_ms)
     problem = codecheck.python_problem(source, lambda module: _provided(module, work, files, source.path))
     if problem is not None:

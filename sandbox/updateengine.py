@@ -55,7 +55,7 @@ class UpdateEngine:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.logs: dict[str, PipelineLog] = {}
-        self.strikes: dict[str, int] = {}
+        self.strikes: dict[tuple[str, str], int] = {}
 
     @property
     def all(self) -> dict[str, Update]:
@@ -139,11 +139,12 @@ class UpdateEngine:
         for update in list(self.all.values()):
             self.advance(update, now)
 
-    def _may_strike(self, rule: Rule) -> bool:
-        held = self.strikes.get(rule.id, 0)
+    def _may_strike(self, rule: Rule, given: str) -> bool:
+        place = (rule.id, given)
+        held = self.strikes.get(place, 0)
         if held >= rule.times:
             return False
-        self.strikes[rule.id] = held + 1
+        self.strikes[place] = held + 1
         return True
 
     def advance(self, update: Update, now: int) -> None:
@@ -161,6 +162,8 @@ class UpdateEngine:
         update.states = [*update.states, *course.states]
         update.end_ms, update.message, update.retryable = course.end_ms, course.message, course.retryable
         self._add(update, course.drafts)
+        if course.lost is not None and update.cluster_id:
+            self.store.execution.compute.lose(update.cluster_id, course.lost[0], dict(course.lost[1]))
 
     def _maybe_retry(self, update: Update, now: int) -> None:
         state = update.state(now)

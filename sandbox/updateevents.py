@@ -43,6 +43,8 @@ class Timeline:
     end_ms: int
     message: str = ""
     retryable: bool = False
+    lost: tuple[int, tuple[tuple[str, str], ...]] | None = None
+    """When the compute was lost, and why."""
 
 
 def iso(ms: int) -> str:
@@ -203,7 +205,8 @@ class Course:
             if dataset.fault is not None:
                 at = ready + 900 + int(dataset.fault.seconds * 1000 or 8000)
                 self._batches(dataset, ready + 900, 1)
-                self._flow_failed(dataset, at)
+                if not dataset.fault.cluster:
+                    self._flow_failed(dataset, at)
                 faults.append((at, dataset))
                 dead.add(dataset.name)
                 ends[dataset.name] = at
@@ -215,8 +218,11 @@ class Course:
             hook = {"hook_progress": {"name": "on_event_hook", "status": "COMPLETED"}}
             self.drafts.append(Draft(last + 300, "hook_progress", "Event hook ended.", hook, maturity="EVOLVING"))
         if faults:
-            fault = min(faults, key=lambda pair: pair[0])[1].fault
+            at, first = min(faults, key=lambda pair: pair[0])
+            fault = first.fault
             assert fault is not None
+            if fault.cluster:
+                return self._lost(at, fault)
             return self._failed(last + 800, fault, next(d.name for _, d in faults if d.fault is fault))
         if self.continuous:
             return Timeline(self.drafts, self.states, 0)
@@ -319,6 +325,13 @@ class Course:
     def _completed(self, at_ms: int) -> Timeline:
         self._state(at_ms, "COMPLETED")
         return Timeline(self.drafts, self.states, at_ms)
+
+    def _lost(self, at_ms: int, fault: Fault) -> Timeline:
+        """The compute goes away: what was to come is not said, and no event tells why."""
+        self.drafts = [draft for draft in self.drafts if draft.at_ms <= at_ms]
+        self.states.append((at_ms + 20_000, "FAILED"))
+        text = f"Update {self.update_id[:6]} has failed."
+        return Timeline(self.drafts, self.states, at_ms + 20_000, text, fault.retryable, (at_ms, fault.cluster))
 
     def _flow_failed(self, dataset: Dataset, at_ms: int) -> None:
         fault = dataset.fault

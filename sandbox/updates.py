@@ -48,7 +48,7 @@ class UpdatesApi:
     def _pipeline(self, request: Request) -> str:
         pipeline_id: str = request.path_params["pipeline_id"]
         self.engine.record(pipeline_id)
-        self.engine.settle(self.store.now_ms())
+        self.store.execution.settle()
         return pipeline_id
 
     async def start(self, request: Request) -> Response:
