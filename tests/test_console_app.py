@@ -28,6 +28,12 @@ async def until(pilot: Any, true: Callable[[], bool]) -> None:
     raise AssertionError("that never happened")
 
 
+async def publish(pilot: Any, app: ConsoleApp, state: State) -> None:
+    """Let the engine show `state`, and wait until the console has painted it."""
+    app.engine.publish(state)  # type: ignore[attr-defined]
+    await until(pilot, lambda: app.state is state)
+
+
 def calls(app: ConsoleApp) -> list[tuple[Any, ...]]:
     """What the engine was asked for, but for what the console asks by itself."""
     return [call for call in app.engine.calls if call[0] not in ("start", "load_output", "focus")]  # type: ignore[attr-defined]
@@ -310,9 +316,7 @@ async def test_a_refresh_keeps_cursor_expansion_and_scroll() -> None:
         state = fake_states.failed()
         assert state.run is not None
         changed = replace(state, run=replace(state.run, tasks=tuple(replace(t) for t in state.run.tasks)))
-        app.engine.publish(changed)  # type: ignore[attr-defined]
-        await pilot.pause()
-        await pilot.pause()
+        await publish(pilot, app, changed)
         assert app.panes.run.home() == closed != key
         assert screen_lines(app) == before
 
@@ -328,9 +332,7 @@ async def test_a_task_that_ends_changes_its_line_and_no_other() -> None:
             replace(t, state=fake_states.OK, end_ms=t.start_ms + 60_000) if t.task_key == "silver_refresh" else t
             for t in state.run.tasks
         )
-        app.engine.publish(replace(state, run=replace(state.run, tasks=ended)))  # type: ignore[attr-defined]
-        await pilot.pause()
-        await pilot.pause()
+        await publish(pilot, app, replace(state, run=replace(state.run, tasks=ended)))
         after = screen_lines(app)
     different = [number for number, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
     assert "✓ silver_refresh" in after[4]
@@ -361,16 +363,14 @@ async def test_many_states_at_once_become_few_paintings() -> None:
 
 
 async def test_new_cli_lines_do_not_move_what_is_being_read() -> None:
-    state = replace(fake_states.base(), cli_lines=tuple(CliLine("err", f"line {n}") for n in range(200)))
+    state = replace(fake_states.failed(), cli_lines=tuple(CliLine("err", f"line {n}") for n in range(200)))
     app = console(state)
     async with app.run_test(size=WIDE) as pilot:
         app.go_to_tab("cli")
         await pilot.press("4", "g")
         await pilot.pause()
         before = screen_lines(app)
-        app.engine.publish(replace(state, cli_lines=(*state.cli_lines, CliLine("err", "new"))))  # type: ignore[attr-defined]
-        await pilot.pause()
-        await pilot.pause()
+        await publish(pilot, app, replace(state, cli_lines=(*state.cli_lines, CliLine("err", "new"))))
         assert screen_lines(app) == before
         await pilot.press("G")
         await pilot.pause()
@@ -405,8 +405,7 @@ async def test_the_output_of_a_failed_task_is_loaded_once() -> None:
         await pilot.press("2", "n")
         await app.workers.wait_for_complete()
         for _ in range(5):
-            app.engine.publish(replace(state))  # type: ignore[attr-defined]
-            await pilot.pause()
+            await publish(pilot, app, replace(state))
         await app.workers.wait_for_complete()
         loads = [call for call in app.engine.calls if call[0] == "load_output"]  # type: ignore[attr-defined]
         assert loads == [("load_output", "t-silver_refresh")]
@@ -559,9 +558,7 @@ async def test_a_broken_bundle_shows_the_place_and_keeps_the_last_good_tree() ->
         assert "resources/gold_merge.yml:14" in text
         assert "mapping values are not allowed here" in text
         assert "silver_dlt" in text
-        app.engine.publish(fake_states.base())  # type: ignore[attr-defined]
-        await pilot.pause()
-        await pilot.pause()
+        await publish(pilot, app, fake_states.base())
         assert "mapping values" not in screen_text(app)
 
 
@@ -645,9 +642,7 @@ async def test_what_an_earlier_console_left_is_said_once() -> None:
     state = replace(fake_states.base(), resumable="went on with run 8130, started by an earlier console")
     app = console(fake_states.base())
     async with app.run_test(size=WIDE) as pilot:
-        app.engine.publish(state)  # type: ignore[attr-defined]
-        await pilot.pause()
-        await pilot.pause()
+        await publish(pilot, app, state)
         assert "went on with run 8130" in screen_text(app)
         await pilot.press("escape")
         await pilot.pause()
@@ -679,9 +674,7 @@ async def test_a_watched_run_rings_at_its_end_and_others_do_not() -> None:
         event = ev.RunChanged("jobs.orchestrator", "8130", "succeeded")
         app.engine.publish(done, event)  # type: ignore[attr-defined]
         assert written == []
-        app.engine.publish(state)  # type: ignore[attr-defined]
-        await pilot.pause()
-        await pilot.pause()
+        await publish(pilot, app, state)
         await pilot.press("w")
         app.engine.publish(done, event)  # type: ignore[attr-defined]
         assert written == ["\a"]
@@ -693,9 +686,7 @@ async def test_the_report_opens_when_it_comes_and_can_be_copied() -> None:
         await pilot.press("M")
         await app.workers.wait_for_complete()
         assert calls(app) == [("report",)]
-        app.engine.publish(replace(fake_states.base(), report_markdown="# It failed\n\n- run 8123"))  # type: ignore[attr-defined]
-        await pilot.pause()
-        await pilot.pause()
+        await publish(pilot, app, replace(fake_states.base(), report_markdown="# It failed\n\n- run 8123"))
         assert "# It failed" in screen_text(app)
 
 
@@ -708,9 +699,7 @@ async def test_a_bundle_without_resources_and_one_with_odd_names_are_shown() -> 
         odd = fake_states.bundle().resources[0]
         names = ("日本語のジョブ", "[/]", "[@click=app.quit]x[/]", "a" * 200, "ünï")
         many = Bundle(bundle.root, "odd", "dev", resources=tuple(replace(odd, key=name) for name in names))
-        app.engine.publish(replace(fake_states.base(), bundle=many))  # type: ignore[attr-defined]
-        await pilot.pause()
-        await pilot.pause()
+        await publish(pilot, app, replace(fake_states.base(), bundle=many))
         text = screen_text(app)
         assert "日本語のジョブ" in text
         assert "[@click=app" in text
