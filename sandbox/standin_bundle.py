@@ -15,7 +15,7 @@ from typing import Any
 
 from . import standin_schema
 from .standin_client import Client, CliError
-from .standin_yaml import Diagnostic, Stop, Tree, below, included, load, merge
+from .standin_yaml import Diagnostic, Stop, Tree, below, included, load, merge, sort_list
 
 FILES = ("databricks.yml", "databricks.yaml", "bundle.yml", "bundle.yaml")
 REFERENCE = re.compile(r"\$\{([a-zA-Z]+(?:[-_]?[a-zA-Z0-9]+)*(?:\.[a-zA-Z]+(?:[-_]?[a-zA-Z0-9]+)*(?:\[\d+\])*)*)\}")
@@ -98,7 +98,7 @@ def _load(bundle: Bundle) -> None:
         _check_twice(tree, other)
         merge(tree, other)
     tree.value["include"] = names
-    bundle.warnings += standin_schema.fields_of(tree)
+    bundle.warnings += [*standin_schema.fields_of(tree), *standin_schema.unknown_in_resources(tree)]
     if not (tree.value.get("bundle") or {}).get("name"):
         raise CliError("bundle name is not defined. Please add a 'bundle.name' field to the bundle configuration")
     bundle.config = {"bundle": dict(tree.value["bundle"])}
@@ -211,11 +211,18 @@ def _settle(bundle: Bundle) -> None:
     if not tree.value["variables"]:
         del tree.value["variables"]
     bundle.config = tree.value
-    bundle.warnings += standin_schema.resources_of(tree)
+    _sort_tasks(tree)
+    bundle.warnings += standin_schema.values_of_resources(tree)
     Shaper(bundle).run()
     for key in ("targets", "experimental"):
         bundle.config.pop(key, None)
     bundle.config["sync"] = {"paths": ["."], **(bundle.config.get("sync") or {})}
+
+
+def _sort_tasks(tree: Tree) -> None:
+    for key, record in ((tree.value.get("resources") or {}).get("jobs") or {}).items():
+        if isinstance(record, dict) and isinstance(record.get("tasks"), list):
+            record["tasks"] = sort_list(tree, f"resources.jobs.{key}.tasks", record["tasks"], "task_key")
 
 
 class Resolver:
@@ -331,9 +338,9 @@ class Shaper:
         record["edit_mode"], record["format"] = "UI_LOCKED", "MULTI_TASK"
         record.setdefault("queue", {"enabled": True})
         record.setdefault("max_concurrent_runs", self.presets.get("jobs_max_concurrent_runs") or 1)
-        paused = self.presets.get("trigger_pause_status")
+        paused = self.presets.get("trigger_pause_status") or "UNPAUSED"
         for name in ("schedule", "continuous", "trigger"):
-            if paused and isinstance(record.get(name), dict):
+            if isinstance(record.get(name), dict):
                 record[name].setdefault("pause_status", paused)
         git = bool(record.get("git_source"))
         for number, task in enumerate(record.get("tasks") or []):
@@ -342,8 +349,6 @@ class Shaper:
             inner = (task.get("for_each_task") or {}).get("task")
             if isinstance(inner, dict):
                 self._task(inner, f"{place}.for_each_task.task", git)
-        if record.get("tasks"):
-            record["tasks"] = sorted(record["tasks"], key=lambda task: str(task.get("task_key")))
 
     def _task(self, task: dict[str, Any], path: str, git: bool) -> None:
         for kind, name in (("notebook_task", "notebook_path"), ("spark_python_task", "python_file")):
@@ -426,9 +431,9 @@ class Shaper:
             raise CliError(f"{kind} {local} not found")
         notebook = is_notebook(source)
         if kind == "notebook" and not notebook:
-            raise CliError(f"file at {local} is not a notebook")
+            raise CliError(f'expected a notebook for "{path}" but got a file: file at {source} is not a notebook')
         if kind == "file" and notebook:
-            raise CliError(f"expected a file for {path!r} but got a notebook: file at {source} is a notebook")
+            raise CliError(f'expected a file for "{path}" but got a notebook: file at {source} is a notebook')
         return remote.rsplit(".", 1)[0] if kind == "notebook" else remote
 
 

@@ -3,7 +3,7 @@ A hand-kept selection: what it does not know it passes over in silence, or warns
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .standin_yaml import Diagnostic, Tree
@@ -144,16 +144,26 @@ def _unknown(tree: Tree, value: Any, path: str, known: frozenset[str]) -> Iterat
             yield Diagnostic("Warning", f"unknown field: {key}", paths, (place,) if place else ())
 
 
-def resources_of(tree: Tree) -> Iterator[Diagnostic]:
-    """Warnings about the resources, once targets are merged: unknown fields, wrong enum values, missing fields."""
-    yield from _unknown(tree, tree.value.get("resources"), "resources", RESOURCES)
+def _records(tree: Tree) -> Iterator[tuple[str, str, Any]]:
     for kind, records in _items(tree.value.get("resources")):
         for key, record in _items(records):
-            path = f"resources.{kind}.{key}"
             if kind in RECORDS:
-                yield from _unknown(tree, record, path, RECORDS[kind])
-                yield from _missing(tree, record, path, REQUIRED_RECORDS.get(kind, ()))
-                yield from _deep(tree, record, path, "")
+                yield kind, f"resources.{kind}.{key}", record
+
+
+def unknown_in_resources(tree: Tree) -> Iterator[Diagnostic]:
+    """Warnings for unknown fields of resources, tasks in the order of the file."""
+    yield from _unknown(tree, tree.value.get("resources"), "resources", RESOURCES)
+    for kind, path, record in _records(tree):
+        yield from _unknown(tree, record, path, RECORDS[kind])
+        yield from _deep(tree, record, path, "", _unknown_part)
+
+
+def values_of_resources(tree: Tree) -> Iterator[Diagnostic]:
+    """Warnings for wrong enum values and missing fields, once targets are merged and tasks are sorted."""
+    for kind, path, record in _records(tree):
+        yield from _missing(tree, record, path, REQUIRED_RECORDS.get(kind, ()))
+        yield from _deep(tree, record, path, "", _value_part)
 
 
 def _missing(tree: Tree, value: Any, path: str, needed: tuple[str, ...]) -> Iterator[Diagnostic]:
@@ -162,22 +172,35 @@ def _missing(tree: Tree, value: Any, path: str, needed: tuple[str, ...]) -> Iter
             yield Diagnostic("Warning", f'required field "{name}" is not set', (path,), tree.place(path))
 
 
-def _deep(tree: Tree, value: Any, path: str, name: str) -> Iterator[Diagnostic]:
+Part = Callable[[Tree, Any, str, str], Iterator[Diagnostic]]
+OPAQUE = ("base_parameters", "named_parameters", "tags", "configuration", "properties", "job_parameters")
+
+
+def _deep(tree: Tree, value: Any, path: str, name: str, part: Part) -> Iterator[Diagnostic]:
+    """What `part` finds in a value and in everything below it; maps that users fill as they like are passed over."""
+    yield from part(tree, value, path, name)
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key not in OPAQUE:
+                yield from _deep(tree, item, f"{path}.{key}", key, part)
+    elif isinstance(value, list):
+        if name == "parameters" and not all(isinstance(item, dict) and "name" in item for item in value):
+            return
+        for number, item in enumerate(value):
+            yield from _deep(tree, item, f"{path}[{number}]", name, part)
+
+
+def _unknown_part(tree: Tree, value: Any, path: str, name: str) -> Iterator[Diagnostic]:
     if isinstance(value, dict):
         if name in KNOWN and not path.startswith("resources.pipelines"):
             yield from _unknown(tree, value, path, KNOWN[name])
         if name in ("tasks", "task") and "task_key" in value:
             yield from _unknown(tree, value, path, TASK)
+
+
+def _value_part(tree: Tree, value: Any, path: str, name: str) -> Iterator[Diagnostic]:
+    if isinstance(value, dict):
         yield from _missing(tree, value, path, REQUIRED.get(name, ()))
-        for key, item in value.items():
-            if key in ("base_parameters", "named_parameters", "tags", "configuration", "properties", "job_parameters"):
-                continue
-            yield from _deep(tree, item, f"{path}.{key}", key)
-    elif isinstance(value, list):
-        if name == "parameters" and not all(isinstance(item, dict) and "name" in item for item in value):
-            return
-        for number, item in enumerate(value):
-            yield from _deep(tree, item, f"{path}[{number}]", name)
     elif isinstance(value, str) and name in ENUMS and value not in ENUMS[name] and "${" not in value:
         values = " ".join(ENUMS[name])
         text = f'invalid value "{value}" for enum field. Valid values are [{values}]'

@@ -207,6 +207,22 @@ def _moved(source: str, target: str, base: Tree, over: Tree) -> None:
             base.bases[target + path[len(source) :]] = over.bases.get(path, "")
 
 
+def sort_list(tree: Tree, path: str, items: list[Any], key: str) -> list[Any]:
+    """The list at `path` in the order of `key`, its places moved along."""
+    order = sorted(range(len(items)), key=lambda i: str(items[i].get(key)) if isinstance(items[i], dict) else "")
+    for held in (tree.places, tree.keys, tree.bases):
+        _reorder(held, path, {old: new for new, old in enumerate(order)})
+    return [items[i] for i in order]
+
+
+def _reorder(held: dict[str, Any], path: str, position: dict[int, int]) -> None:
+    moved = {}
+    for name in [name for name in held if name.startswith(f"{path}[")]:
+        number, _, rest = name[len(path) + 1 :].partition("]")
+        moved[f"{path}[{position[int(number)]}]{rest}"] = held.pop(name)
+    held.update(moved)
+
+
 def below(tree: Tree, prefix: str) -> Tree:
     """The part of a tree under `prefix` as a tree of its own."""
     value: Any = tree.value
