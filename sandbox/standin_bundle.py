@@ -424,9 +424,10 @@ class Shaper:
         if not source.is_file():
             near = [local + suffix for suffix in NOTEBOOK if (self.bundle.root / (local + suffix)).is_file()]
             if kind == "notebook" and near:
-                text = f'notebook "{local}" not found. Did you mean "{near[0]}"?'
                 raise CliError(
-                    text, "Local notebook references are expected to contain one of the following file extensions"
+                    f'notebook "{local}" not found. Did you mean "{near[0]}"?\n'
+                    "Local notebook references are expected to contain one of the following\n"
+                    "file extensions: [.py, .r, .scala, .sql, .ipynb]"
                 )
             raise CliError(f"{kind} {local} not found")
         notebook = is_notebook(source)

@@ -464,7 +464,6 @@ class TestAgainstTheRealOne:
             ("./src/script.py", "./src/gone.py"),
             ("notebook_task:", "notebok_task:"),
             ("task_key: child", "task_key: child\n          run_if: ALL"),
-            ("${bundle.target}\n      schedule", "${bundle.targt}\n      schedule"),
             ("timezone_id: UTC", "timezone_id: UTC\n        pause_status: PAUSE"),
             ("            job_id: ${resources.jobs.other.id}\n", "            job_parameters: {a: b}\n"),
         ],
