@@ -5,6 +5,10 @@ Never talks to the workspace and never imports what the first paint does not nee
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import signal
+import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -157,6 +161,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
         self._arrange()
         self.views["resources"].focus()
         self._unsubscribe = self.engine.subscribe(self._on_state)
+        self._leave_on_signals()
         self.call_after_refresh(self._after_first_paint)
 
     def _after_first_paint(self) -> None:
@@ -170,6 +175,17 @@ class ConsoleApp(App[int], inherit_bindings=False):
         entry = self.panes.resources.entry()
         if not self._newest.focus and entry is not None and entry.resource.type in ("jobs", "pipelines"):
             self.follow(entry.resource.ref)
+
+    def _leave_on_signals(self) -> None:
+        """A closed line or a `kill` ends the console the usual way: the engine closed, the terminal given back."""
+        if self.is_headless or threading.current_thread() is not threading.main_thread():
+            return
+        loop = asyncio.get_running_loop()
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None:
+                with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
+                    loop.add_signal_handler(number, lambda code=128 + number: self.exit(return_code=code))
 
     def refresh_css(self, animate: bool = True) -> None:
         """Apply the theme; not at the start, when the style sheet has just been parsed with it."""
@@ -349,8 +365,6 @@ class ConsoleApp(App[int], inherit_bindings=False):
                 self.spawn(self._load_excerpt(bundle.root, location.file, location.line), "excerpt")
 
     async def _load_excerpt(self, root: Any, file: str, line: int | None) -> None:
-        import asyncio
-
         from .excerpts import read_excerpt
 
         self.panes.excerpt = await asyncio.to_thread(read_excerpt, root, file, line)
