@@ -129,7 +129,8 @@ def _check_shapes(settings: Json) -> None:
     for name in INT_FIELDS:
         _int_field(settings, name)
     for task in tasks_of(settings):
-        _expect(task.get("task_key"), str, "task_key", "string")
+        for name in ("task_key", "environment_key", "job_cluster_key", "run_if"):
+            _expect(task.get(name), str, name, "string")
         _expect(task.get("depends_on"), list, "depends_on", "Array")
         _expect(task.get("libraries"), list, "libraries", "Array")
         for name in INT_FIELDS[:3]:

@@ -9,6 +9,7 @@ from .runengine import RunEngine, failures
 from .runmodel import ACTIVE, BLOCKED, DONE, WAITING, Iteration, JobRun, TaskRun
 from .store import WORKSPACE_ID, Store
 from .taskrules import WORKLOAD_FAILED, Outcome
+from .taskstart import input_values
 
 PAGE = 100
 QUEUED_TEXT = "Queued due to reaching maximum concurrent runs of {limit}."
@@ -119,7 +120,7 @@ class RunShapes:
         if run.overriding:
             shown["overriding_parameters"] = run.overriding
         if run.parameters:
-            defaults = {p["name"]: str(p.get("default", "")) for p in settings.get("parameters") or []}
+            defaults = {str(p["name"]): str(p.get("default", "")) for p in settings.get("parameters") or []}
             shown["job_parameters"] = [
                 {"name": name, "default": defaults.get(name, ""), "value": value}
                 for name, value in run.parameters.items()
@@ -249,7 +250,7 @@ class RunShapes:
             "cleanup_duration": 0,
             "end_time": item.end_ms if over else 0,
             "attempt_number": 0,
-            "resolved_values": {kind: runmodel.resolve(inner.get(kind) or {}, _input(item))},
+            "resolved_values": {kind: runmodel.resolve(inner.get(kind) or {}, input_values(item.value))},
         }
 
     def task_as_run(self, run: JobRun, task: TaskRun, *, resolved: bool = False) -> Json:
@@ -316,7 +317,7 @@ class RunShapes:
         answer: Json = {"metadata": self.iteration_as_run(run, task, item)}
         inner = task.spec["for_each_task"]["task"]
         if item.end_ms <= self.store.now_ms():
-            outcome = self.engine.iteration_output(run, task, item)
+            outcome = self.engine.starter.iteration_output(run, task, item)
             self._fill(answer, runmodel.kind_of(inner), inner, outcome, item.run_id)
         return answer
 
@@ -352,10 +353,3 @@ class RunShapes:
         if outcome.logs:
             answer["logs"] = outcome.logs
             answer["logs_truncated"] = False
-
-
-def _input(item: Iteration) -> Json:
-    known: Json = {"input": item.value}
-    if isinstance(item.value, dict):
-        known.update({f"input.{key}": value for key, value in item.value.items()})
-    return known

@@ -77,6 +77,18 @@ def text_map(value: object, name: str) -> dict[str, str]:
     return {str(key): item if isinstance(item, str) else str(item) for key, item in value.items()}
 
 
+LISTED = ("python_params", "jar_params", "dbt_commands", "spark_submit_params")
+
+
+def given_override(value: object, name: str) -> list[str] | dict[str, str]:
+    """Task parameters of run-now: a list of text or a map, by their name; ApiError 400 for anything else."""
+    if name in LISTED:
+        if not isinstance(value, list):
+            raise ApiError(400, "MALFORMED_REQUEST", f"Could not parse request object: Expected 'Array' for {name}")
+        return [str(item) for item in value]
+    return text_map(value, name)
+
+
 class RunsApi:
     """The handlers."""
 
@@ -128,7 +140,7 @@ class RunsApi:
         if not isinstance(only, list) or not all(isinstance(item, str) for item in only):
             raise invalid("only must be an array of task keys.")
         queue = body.get("queue")
-        overriding: Json = {name: body[name] for name in OVERRIDES if body.get(name)}
+        overriding: Json = {name: given_override(body[name], name) for name in OVERRIDES if body.get(name)}
         if overriding and known:
             raise invalid("Job parameters and task parameters cannot be used at the same time.")
         run = self.engine.start(
