@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import fake_states
 import pytest
 from dbops_tui.core import events as ev
 from dbops_tui.core.bundle import Bundle
+from dbops_tui.core.config import Config
 from dbops_tui.core.runs import Outcome, RunState
 from dbops_tui.core.state import CliLine, State
-from dbops_tui.tui.app import ConsoleApp
+from dbops_tui.tui.actions import KeymapError
+from dbops_tui.tui.app import ConsoleApp, Options
+from dbops_tui.widgets.theme import PALETTES
 from snapshot_helper import SIZES, console, screen_lines, screen_text
 
 WIDE = SIZES["wide"]
@@ -713,3 +717,24 @@ async def test_a_queued_run_says_why() -> None:
     async with app.run_test(size=WIDE) as pilot:
         await pilot.pause()
         assert "queued: max concurrent runs reached" in screen_text(app)
+
+
+def test_the_settings_become_the_consoles_options(tmp_path: Path) -> None:
+    keys = tmp_path / "keys.toml"
+    keys.write_text('[keys]\ndeploy = "ctrl+d"\n')
+    options = Options.of(Config(clock=False, theme="dbops-light", keymap=str(keys), editor="hx"))
+    assert (options.clock, options.theme, options.editor) == (False, "dbops-light", "hx")
+    assert options.keymap == {"deploy": "ctrl+d"}
+    keys.write_text('[keys]\ndeploy = "q"\n')
+    with pytest.raises(KeymapError, match="q: stands for deploy and for quit"):
+        Options.of(Config(keymap=str(keys)))
+
+
+async def test_a_theme_that_is_none_is_ours_and_the_key_turns_them() -> None:
+    app = console(fake_states.base(), theme="no-such-theme")
+    async with app.run_test(size=WIDE) as pilot:
+        assert app.theme == "dbops-dark"
+        await pilot.press("T")
+        await pilot.pause()
+        assert app.theme == "dbops-light"
+        assert app.views["run"].palette is PALETTES["dbops-light"]

@@ -27,7 +27,7 @@ from ..widgets.line_view import Frame, LineView
 from ..widgets.page import Page
 from ..widgets.spans import Span, span
 from ..widgets.theme import PALETTES, SIXTEEN, Palette, palette_of, themes
-from .actions import ACTIONS, Action, with_keymap
+from .actions import ACTIONS, Action, load_keymap, with_keymap
 from .chrome import Chrome
 from .engine_protocol import Engine
 from .layout import PANES, Layout, Pane, arrange
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 PAINT_EVERY = 0.08  # seconds between two looks at a new State
 FOCUS_AFTER = 0.3  # seconds the cursor rests on a resource before the engine follows it
 NOTICE_FOR = 8.0  # seconds a notice stays
+CLOSE_WITHIN = 15.0  # seconds the engine has to finish what is in flight
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,23 @@ class Options:
     keymap: Mapping[str, str] = field(default_factory=dict)
     redactor: Redactor | None = None
     arm: Callable[[], str] | None = None  # allows changes for a while; returns what to say
+
+    @classmethod
+    def of(cls, config: Any, *, redactor: Redactor | None = None, arm: Callable[[], str] | None = None) -> Options:
+        """From the settings (`core.config.Config`). Raises KeymapError where the keymap cannot be used."""
+        keymap = load_keymap(config.keymap) if config.keymap else {}
+        with_keymap(keymap)
+        return cls(
+            clock=config.clock,
+            bell=config.bell,
+            notify=getattr(config, "notify", ""),
+            theme=config.theme,
+            ascii=config.ascii,
+            editor=config.editor,
+            keymap=keymap,
+            redactor=redactor,
+            arm=arm,
+        )
 
 
 class Main(Screen[None], inherit_bindings=False):
@@ -208,7 +226,9 @@ class ConsoleApp(App[int], inherit_bindings=False):
     async def on_unmount(self) -> None:
         if self._unsubscribe is not None:
             self._unsubscribe()
-        await self.engine.close()
+        # What is in flight may be brought to its end and written down, but a dead line must not keep the console.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.engine.close(), CLOSE_WITHIN)
 
     # --- state in, paint out -----------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from ..core.state import ResourceStatus
 from .glyphs import Glyphs, pipeline_look, state_look, state_words
 from .page import TextLine
 from .spans import Spans, paragraphs, span
+from .theme import linked
 from .words import ago, brief, count, duration, iso_clock, moment, size
 
 LABEL = 12
@@ -33,7 +34,7 @@ def resource_lines(resource: Resource, status: ResourceStatus | None, now_ms: in
         fact("name", resource.name) if resource.name and resource.name != resource.key else None,
         fact("declared", place, "accent", key=f"place:{place}"),
         fact("id", resource.id) if resource.id else None,
-        fact("page", resource.url, "accent", key=f"url:{resource.url}") if resource.url else None,
+        fact("page", resource.url, linked("accent", resource.url), key=f"url:{resource.url}") if resource.url else None,
         fact("needs", ", ".join(resource.depends_on)) if resource.depends_on else None,
         fact("status", "not deployed yet") if not resource.id and resource.modified_status == "created" else None,
         fact("schedule", schedule_words(resource)) if schedule_words(resource) else None,
@@ -83,7 +84,9 @@ def run_lines(run: Run, now_ms: int, glyphs: Glyphs) -> list[TextLine]:
         fact("trigger", run.trigger.lower().replace("_", " ")) if run.trigger else TextLine(),
         fact("by", run.creator) if run.creator else TextLine(),
         fact("parameters", ", ".join(f"{k}={v}" for k, v in run.parameters)) if run.parameters else TextLine(),
-        fact("page", run.page_url, "accent", key=f"url:{run.page_url}") if run.page_url else TextLine(),
+        fact("page", run.page_url, linked("accent", run.page_url), key=f"url:{run.page_url}")
+        if run.page_url
+        else TextLine(),
     ]
     if len(run.repairs) > 1:
         lines.append(TextLine((("repairs", "muted+b"),)))
@@ -143,7 +146,7 @@ def task_lines(task: TaskRun, glyphs: Glyphs, now_ms: int) -> list[TextLine]:
     if task.parameters:
         lines.append(fact("parameters", ", ".join(f"{k}={v}" for k, v in task.parameters)))
     if task.page_url:
-        lines.append(fact("page", task.page_url, "accent", key=f"url:{task.page_url}"))
+        lines.append(fact("page", task.page_url, linked("accent", task.page_url), key=f"url:{task.page_url}"))
     return lines
 
 
