@@ -18,7 +18,7 @@ from .standin_client import Client, CliError
 from .standin_yaml import Diagnostic, Stop, Tree, below, included, load, merge, sort_list
 
 FILES = ("databricks.yml", "databricks.yaml", "bundle.yml", "bundle.yaml")
-REFERENCE = re.compile(r"\$\{([a-zA-Z]+(?:[-_]?[a-zA-Z0-9]+)*(?:\.[a-zA-Z]+(?:[-_]?[a-zA-Z0-9]+)*(?:\[\d+\])*)*)\}")
+REFERENCE = re.compile(r"\$\{([^\W\d_]+(?:[-_]?[^\W_]+)*(?:\.[^\W\d_]+(?:[-_]?[^\W_]+)*(?:\[\d+\])*)*)\}")
 NO_ROOT = (
     "Run this command from a directory that contains a bundle, or set the DATABRICKS_BUNDLE_ROOT environment variable "
     "to the bundle root directory.\nAlternatively, create a new bundle with 'databricks bundle init'."
@@ -89,8 +89,11 @@ def _load(bundle: Bundle) -> None:
     found = [name for name in FILES if (bundle.root / name).is_file()]
     if len(found) > 1:
         raise CliError(f"multiple bundle root configuration files found in {bundle.root}")
+    if set("*?[") & set(str(bundle.root)):
+        raise CliError("Bundle root path contains glob pattern characters")
     tree = load(bundle.root, found[0])
     bundle.tree = tree
+    _check_twice(Tree(), tree)
     bundle.config = {"bundle": dict(tree.value.get("bundle") or {})}
     names = included(bundle.root, tree.value.get("include") or [], tree)
     for name in names:
@@ -104,16 +107,23 @@ def _load(bundle: Bundle) -> None:
     bundle.config = {"bundle": dict(tree.value["bundle"])}
 
 
+def _named(tree: Tree) -> list[tuple[str, str]]:
+    kinds = tree.value.get("resources") or {}
+    found = [(key, f"resources.{kind}.{key}") for kind, records in kinds.items() for key in records or {}]
+    return [*found, *((key, f"scripts.{key}") for key in tree.value.get("scripts") or {})]
+
+
 def _check_twice(tree: Tree, other: Tree) -> None:
-    for kind, records in (other.value.get("resources") or {}).items():
-        for key in records or {}:
-            path = f"resources.{kind}.{key}"
-            for held, held_records in (tree.value.get("resources") or {}).items():
-                if key in (held_records or {}):
-                    paths = tuple(dict.fromkeys((f"resources.{held}.{key}", path)))
-                    places = (*tree.place(f"resources.{held}.{key}"), *other.place(path))
-                    text = f"multiple resources or scripts have been defined with the same key: {key}"
-                    raise Stop(Diagnostic("Error", text, paths, places))
+    held: dict[str, list[tuple[str, Tree]]] = {}
+    for source in (tree, other):
+        for key, path in _named(source):
+            held.setdefault(key, []).append((path, source))
+    for key, found in held.items():
+        if len(found) > 1:
+            paths = tuple(dict.fromkeys(path for path, _ in found))
+            places = tuple(place for path, source in found for place in source.place(path))
+            text = f"multiple resources or scripts have been defined with the same key: {key}"
+            raise Stop(Diagnostic("Error", text, paths, places))
 
 
 def _select(bundle: Bundle, wanted: str) -> None:
@@ -178,7 +188,11 @@ def _assign(bundle: Bundle, given: Mapping[str, str]) -> None:
 
 
 def _workspace(bundle: Bundle, client: Client) -> None:
-    workspace = bundle.tree.value.setdefault("workspace", {}) or {}
+    workspace = bundle.tree.value.get("workspace") or {}
+    engine = bundle.tree.value["bundle"].get("engine")
+    if engine not in (None, "direct", "terraform"):
+        text = f'invalid value "{engine}" for bundle.engine (expected "terraform" or "direct")'
+        raise Stop(Diagnostic("Error", text, (), bundle.tree.place("bundle.engine")))
     host = str(workspace.get("host") or "")
     if host and "${" not in host and host.rstrip("/") != client.host:
         Client(host, "-")
@@ -259,6 +273,9 @@ class Resolver:
                 found = found[int(part)]
             elif isinstance(found, dict) and part in found:
                 found = found[part]
+            elif path.startswith("bundle.git."):
+                # Outside of a repository the real one has no branch, commit or origin either: they are empty.
+                return ""
             else:
                 raise CliError(f"reference does not exist: ${{{path}}}", self._meant(path))
         self.stack.append(path)
@@ -334,6 +351,7 @@ class Shaper:
         record["deployment"] = {"kind": "BUNDLE", "metadata_file_path": state}
 
     def _jobs(self, record: dict[str, Any], path: str) -> None:
+        record.setdefault("name", "Untitled")
         self._base(record)
         record["edit_mode"], record["format"] = "UI_LOCKED", "MULTI_TASK"
         record.setdefault("queue", {"enabled": True})
@@ -343,6 +361,12 @@ class Shaper:
             if isinstance(record.get(name), dict):
                 record[name].setdefault("pause_status", paused)
         git = bool(record.get("git_source"))
+        for number, environment in enumerate(record.get("environments") or []):
+            spec = environment.get("spec") if isinstance(environment, dict) else None
+            listed = (spec.get("dependencies") if isinstance(spec, dict) else None) or []
+            for index, item in enumerate(listed):
+                where = f"{path}.environments[{number}].spec.dependencies[{index}]"
+                listed[index] = self._dependency(item, where)
         for number, task in enumerate(record.get("tasks") or []):
             place = f"{path}.tasks[{number}]"
             self._task(task, place, git)
@@ -358,6 +382,10 @@ class Shaper:
                     continue
                 where = f"{path}.{kind}.{name}"
                 holder[name] = self._remote(holder[name], where, "notebook" if kind == "notebook_task" else "file")
+        project = task.get("dbt_task")
+        if isinstance(project, dict) and not git and isinstance(project.get("project_directory"), str):
+            where = f"{path}.dbt_task.project_directory"
+            project["project_directory"] = self._remote(project["project_directory"], where, "folder")
         file = (task.get("sql_task") or {}).get("file")
         if isinstance(file, dict) and isinstance(file.get("path"), str):
             file["path"] = self._remote(file["path"], f"{path}.sql_task.file.path", "file")
@@ -404,6 +432,15 @@ class Shaper:
                 )
             record["file_path"] = local
             record["serialized_dashboard"] = source.read_text(encoding="utf-8")
+
+    def _dependency(self, value: Any, path: str) -> Any:
+        """A pip requirement; one that names a local file by `-r`, `-e` or a path gets its place in the workspace."""
+        if not isinstance(value, str):
+            return value
+        flag, _, rest = value.partition(" ")
+        if flag in ("-r", "-e", "--requirement", "--editable") and rest.strip():
+            return f"{flag} {self._remote(rest.strip(), path, 'folder')}"
+        return self._remote(value, path, "folder") if value.startswith(("./", "../")) and "*" not in value else value
 
     def _local(self, value: str, path: str) -> str:
         base = posixpath.dirname(self.bundle.tree.bases.get(path, ""))

@@ -146,8 +146,7 @@ class _Reader:
                 continue
             key = str(key_node.value)
             below = f"{path}.{key}" if path else key
-            if key in found:
-                raise CliError(f"failed to load {self.file}: yaml: duplicate key {key!r} at {self._place(key_node)}")
+            # A key given twice counts as given last, as in the real CLI.
             found[key] = self.build(value_node, below, inside)
             self.tree.keys[below] = self._place(key_node)
         self.tree.places[path] = self._place(node)

@@ -373,7 +373,6 @@ class TestBadBundles:
             (b"\x00\xff\xfe binary", "failed to load"),
             (b"bundle: [", "failed to load"),
             (b"a: &a [*a]", "failed to load"),
-            (b"bundle:\n  name: x\n  name: y\n", "duplicate key"),
             (b"- a\n", "failed to load"),
             (b"", "bundle name is not defined"),
             (b"bundle: {name: x}\ninclude: [missing.yml]\n", "does not match any files"),
