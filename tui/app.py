@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from textual import events
@@ -203,7 +204,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
             number = getattr(signal, name, None)
             if number is not None:
                 with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
-                    loop.add_signal_handler(number, lambda code=128 + number: self.exit(return_code=code))
+                    loop.add_signal_handler(number, partial(self.exit, return_code=128 + number))
 
     def refresh_css(self, animate: bool = True) -> None:
         """Apply the theme; not at the start, when the style sheet has just been parsed with it."""
