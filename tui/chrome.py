@@ -39,6 +39,8 @@ class Chrome:
         if due is None or not self._app.clock_on:
             return [()]
         seconds = math.ceil(due - self._app.monotonic())
+        if seconds > 20:
+            seconds = -(-seconds // 5) * 5  # far off it ticks seldom, so that little is written
         words = f"poll in {seconds} s " if seconds > 0 else "polling "
         return [((f"{words:>{width}}", "faint"),)]
 
