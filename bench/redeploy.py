@@ -230,11 +230,10 @@ def main() -> int:
     print(f"{'':46}{'ours':>8}{'plain awatch':>16}")
     for title, left, right in rows:
         print(f"{title:46}{left:8.0f}{right:16.0f}")
-    rest = ours["ms"] - QUIET_SECONDS * 1000
-    print(
-        f"Ours waits for {QUIET_SECONDS * 1000:.0f} ms without an edit, and needs {rest:.0f} ms more. The plain loop waits for 50 ms:"
-    )
-    print("what is saved more slowly is deployed half written, and files of the editor and of the CLI set it off too.")
+    quiet = QUIET_SECONDS * 1000
+    print(f"Ours waits for {quiet:.0f} ms without an edit, and needs {ours['ms'] - quiet:.0f} ms more.")
+    print("The plain loop waits for 50 ms: what is saved more slowly is deployed half written,")
+    print("and files of the editor and of the CLI set it off too.")
     figures = {
         "ms_last_write_to_cli": round(ours["ms"], 1),
         "deploys_for_5000_files": int(ours["storm"]),

@@ -1,4 +1,4 @@
-"""Finds the optional folder of test data: `DBOPS_SHARED`, else `shared` beside the checkout. Skips where it is absent."""
+"""Finds the optional folder of test data (`DBOPS_SHARED`, else `shared` beside the checkout); skips without it."""
 
 from __future__ import annotations
 
