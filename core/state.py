@@ -5,11 +5,12 @@ Views compare what they showed with what they get. Nothing here does I/O or know
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..matrix.model import Diagnosis, Fix
 from .bundle import Bundle
-from .pipelines import PipelineEvent, Update
+from .pipelines import Pipeline, PipelineEvent, Update
 from .runs import Run, RunState, TaskOutput, TaskRun
 from .stages import LoopOutcome, Stage
 
@@ -44,6 +45,15 @@ class RunSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class Usual:
+    """How long successful runs of a resource, or of one task, have taken so far, in ms, over `runs` of them."""
+
+    median_ms: int
+    p90_ms: int
+    runs: int
+
+
+@dataclass(frozen=True, slots=True)
 class ResourceStatus:
     """What is known of one resource at the workspace: last run first in `history`; `progress` like (3, 7)."""
 
@@ -52,6 +62,28 @@ class ResourceStatus:
     progress: tuple[int, int] | None = None
     progress_unit: str = ""  # tasks | flows
     note: str = ""
+    usual: Usual | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Warehouse:
+    """A SQL warehouse: `state` as it comes (RUNNING, STOPPED, ...); a statement on one that is stopped starts it."""
+
+    id: str
+    name: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What a check query said of the diagnosis `row`: `verdict` is confirmed, refuted, unclear, or why it did not run."""
+
+    row: str
+    statement: str
+    verdict: str
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    confidence: float = 0.0  # of the diagnosis, with what the query said
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +135,22 @@ class State:
     )  # for_each task run id -> iterations loaded
     outputs: dict[str, TaskOutput] = field(default_factory=dict)  # task run id -> output
     update: Update | None = None
-    events: tuple[PipelineEvent, ...] = ()  # of the focused update, oldest first
+    events: Sequence[PipelineEvent] = ()  # of the focused update, oldest first
+    previous_update: Update | None = None  # the one before the focused update, for the trend
+    child_updates: dict[str, Update] = field(default_factory=dict)  # task run id of a pipeline task -> its update
+    iterations_more: dict[str, str] = field(default_factory=dict)  # for_each task run id -> token of the next page
+    task_usual: dict[str, Usual] = field(
+        default_factory=dict
+    )  # task key of the focused run -> how long it usually takes
+    pipelines: dict[str, Pipeline] = field(default_factory=dict)  # ref -> what pipelines/get said
+    past_runs: dict[str, tuple[Run, ...]] = field(default_factory=dict)  # ref -> past runs with tasks, newest first
+    past_updates: dict[str, tuple[Update, ...]] = field(default_factory=dict)  # ref -> past updates, newest first
+    warehouses: tuple[Warehouse, ...] = ()
+    check: CheckResult | None = None
+    learnable: str = ""  # what could be made a row of the matrix, in one sentence; empty where nothing is offered
+    cleanup: str = ""  # what was deployed elsewhere and has to be dealt with before the next deploy
+    requests: tuple[int, int] = (0, 0)  # requests of the last minute, and how many are allowed
+    undo_title: str = ""  # the applied fix that `undo_fix` would take back
     diagnoses: tuple[Diagnosis, ...] = ()
     fixes: tuple[Fix, ...] = ()
     loop: LoopView = LoopView()
@@ -116,3 +163,4 @@ class State:
     journal_note: str = ""
     report_markdown: str = ""
     resumable: str = ""  # what a previous process left in flight, in one sentence
+    armed_until: float | None = None  # monotonic seconds until a read-only start is read-only again

@@ -83,6 +83,36 @@ class Engine(Protocol):
 
     async def load_output(self, task_run_id: str) -> None: ...
 
+    async def load_history(self, ref: str) -> None:
+        """Fill `state.past_runs[ref]` (with their tasks) or `state.past_updates[ref]`."""
+
+    async def load_warehouses(self) -> None:
+        """Fill `state.warehouses`, for the choice of where a check query runs."""
+
+    async def check(self, index: int, warehouse_id: str, *, confirmed: str = "") -> None:
+        """Run the check query of `state.diagnoses[index]`; its answer is `state.check`."""
+
+    async def learn(self) -> None:
+        """Write what was learned from the last loop as a row of the bundle's own matrix (`.dbops/matrix/`)."""
+
+    async def switch(self, target: str, profile: str = "") -> None:
+        """Act on another target (or as another profile) from now on. What was deployed elsewhere: `state.cleanup`."""
+
+    async def clean_up(self, *, confirmed: str) -> None:
+        """Destroy what was deployed at the place before, and forget its local state."""
+
+    async def keep_deployed(self) -> None:
+        """Leave what was deployed at the place before as it is, and go on."""
+
+    async def arm(self) -> None:
+        """Allow changes for a while in a console that was started read-only."""
+
+    async def touch(self) -> None:
+        """A key was pressed, or the terminal has the focus again: look sooner."""
+
+    async def away(self, away: bool) -> None:
+        """The terminal lost the focus, or has it again."""
+
     async def set_auto(self, auto: bool) -> None: ...
 
     async def login(self, profile: str = "") -> None:
