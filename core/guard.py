@@ -448,7 +448,7 @@ def check_sql(statement: str, *, destructive: bool = False) -> None:
     # A raw string could hide the end of itself from the pattern: it counts as something that is not known.
     plain = re.sub(r"\br(?=['\"])", " reflect( ", statement)
     bare = _SQL_QUIET.sub(lambda m: " " if m.group()[0] in "-/" else " x ", plain).strip().rstrip(";").strip()
-    reads = re.match(r"(?:SELECT|WITH|SHOW|DESCRIBE|DESC|EXPLAIN|VALUES|TABLE)\b|\(", bare, re.IGNORECASE)
+    reads = re.match(r"(?:SELECT|WITH|SHOW|DESCRIBE|DESC|EXPLAIN|VALUES|TABLE|LIST)\b|\(", bare, re.IGNORECASE)
     changes = _CHANGING_SQL.search(bare)
     if not destructive and (not reads or changes or ";" in bare):
         found = changes.group() if changes else ";" if reads else " ".join(bare.split()[:2]) or "nothing"
