@@ -188,7 +188,7 @@ def _share_of_object(value: Mapping[str, Any]) -> Share | None:
     total = _count(value, "total", "total_items", "items_total", "item_count")
     failed = _count(value, "failed", "failed_count", "failures", "errors")
     good = _count(value, "succeeded", "succeeded_count", "success_count", "processed", "ok")
-    names = next(
+    names: list[Any] = next(
         (value[key] for key in ("failed_items", "failed", "failures", "errors") if isinstance(value.get(key), list)), []
     )
     if failed is None and names:
