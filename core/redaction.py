@@ -6,6 +6,7 @@ Never shows "the first four", never keeps what it masked, and leaves run ids, ha
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
@@ -221,6 +222,8 @@ class Redactor:
         self._grams: set[str] = set()
         self._plain: list[re.Pattern[str]] = []
         self._automaton: Any = None
+        # Answers are redacted on threads, and a new token comes while another one redacts.
+        self._lock = threading.Lock()
         for secret in secrets:
             self.add(secret)
 
@@ -230,15 +233,20 @@ class Redactor:
     def add(self, secret: str) -> None:
         """Never let `secret` through from now on; words shorter than eight characters would hit innocent text."""
         for form in (secret.strip(), quote(secret.strip(), safe="")):
-            if len(form) < 8 or form in self._known:
-                continue
-            self._known.add(form)
-            if len(form) >= 20 and any(char.isdigit() for char in form) and any(char.isalpha() for char in form):
-                self._grams |= {form[at : at + 8] for at in range(len(form) - 7)}
-            else:
-                # A password may be made of common words: only the whole of it is a secret.
-                self._plain.append(re.compile(r"(?:\s|\\n?){0,4}".join(re.escape(char) for char in form)))
-            self._automaton = None
+            if len(form) >= 8:
+                with self._lock:
+                    self._add(form)
+
+    def _add(self, form: str) -> None:
+        if form in self._known:
+            return
+        self._known.add(form)
+        if len(form) >= 20 and any(char.isdigit() for char in form) and any(char.isalpha() for char in form):
+            self._grams |= {form[at : at + 8] for at in range(len(form) - 7)}
+        else:
+            # A password may be made of common words: only the whole of it is a secret.
+            self._plain.append(re.compile(r"(?:\s|\\n?){0,4}".join(re.escape(char) for char in form)))
+        self._automaton = None
 
     def redact(self, text: str) -> str:
         """`text` without any secret we hold, or anything that looks like one."""
@@ -249,11 +257,13 @@ class Redactor:
             text = pattern.sub(MASK, text)
         if not self._grams or not text:
             return text
-        if self._automaton is None:
-            import ahocorasick_rs
+        with self._lock:
+            if self._automaton is None:
+                import ahocorasick_rs
 
-            self._automaton = ahocorasick_rs.AhoCorasick(sorted(self._grams))
-        hits = self._automaton.find_matches_as_indexes(text, overlapping=True)
+                self._automaton = ahocorasick_rs.AhoCorasick(sorted(self._grams))
+            automaton = self._automaton
+        hits = automaton.find_matches_as_indexes(text, overlapping=True)
         if not hits:
             return text
         pieces, done, start, end = [], 0, hits[0][1], hits[0][2]

@@ -34,7 +34,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """State of a run or task run. `life` and `result` are the raw words; `outcome` is ours; `message` is cleaned."""
+    """State of a run or task run. `life` and `result` are the raw words; `outcome` is ours; `message` is cleaned.
+
+    `ended` tells that the end is proven, also where the words for it are not known.
+    """
 
     outcome: Outcome
     life: str = ""
@@ -43,16 +46,17 @@ class RunState:
     type: str = ""
     message: str = ""
     queue_reason: str = ""
+    ended: bool = False
 
     @property
     def active(self) -> bool:
-        """Whether it may still change. Unknown words count as active."""
-        return self.outcome in _ACTIVE
+        """Whether it may still change. Unknown words count as active, unless the end is proven."""
+        return self.outcome in _ACTIVE and not self.ended
 
     @property
     def failed(self) -> bool:
         """Whether it ended in a way that a person has to look at."""
-        return self.outcome in _FAILED
+        return self.outcome in _FAILED or (self.outcome is Outcome.UNKNOWN and self.ended)
 
     @property
     def succeeded(self) -> bool:
