@@ -9,11 +9,16 @@ import contextlib
 import os
 import stat
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 
 class Outside(OSError):
     """The path, or a link on the way to it, leads out of the folder that was named, or to what is no plain file."""
+
+
+class Changed(OSError):
+    """The file is not what it was when the change was made for it."""
 
 
 def inside(path: Path, root: Path) -> Path:
@@ -39,6 +44,72 @@ def write_atomic(path: Path, data: bytes, *, mode: int | None = None, root: Path
     Mode and owner stay; a new file gets `mode`, else 0600. Raises OSError (Outside) and then nothing has changed.
     """
     target = inside(path, root) if root is not None else path.resolve() if path.is_symlink() else path
+    name = _staged(target, data, mode)
+    try:
+        os.replace(name, target)
+    except BaseException:
+        _forget(name)
+        raise
+    sync_folder(target.parent)
+
+
+def write_all(files: Mapping[Path, tuple[bytes | None, bytes | None]], *, root: Path, new_mode: int = 0o600) -> None:
+    """Take several files below `root` from (before) to (after), all or none; None is a file that is not there.
+
+    Everything is on disk beside them before the first rename. Raises Changed where one is not as before any more, and
+    OSError (Outside); then nothing has changed, as far as what was renamed already could be put back.
+    """
+    targets = {path: inside(path, root) for path in files}
+    if len(set(targets.values())) < len(targets):
+        raise Outside("two of the names lead to one file")
+    staged: dict[Path, str] = {}
+    done: list[Path] = []
+    try:
+        for path, (_, after) in files.items():
+            if after is not None:
+                mode = None if targets[path].exists() else new_mode
+                staged[path] = _staged(targets[path], after, mode)
+        for path, (before, _) in files.items():
+            if _bytes_of(targets[path]) != before:
+                raise Changed(f"{path.name} was changed meanwhile")
+        for path in files:
+            if path in staged:
+                os.replace(staged[path], targets[path])
+            else:
+                targets[path].unlink(missing_ok=True)
+            done.append(path)
+    except BaseException:
+        for name in staged.values():
+            _forget(name)
+        for path in done:
+            with contextlib.suppress(OSError):
+                _put_back(targets[path], files[path][0])
+        raise
+    for folder in {target.parent for target in targets.values()}:
+        sync_folder(folder)
+
+
+def _bytes_of(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _put_back(target: Path, data: bytes | None) -> None:
+    if data is None:
+        target.unlink(missing_ok=True)
+    else:
+        write_atomic(target, data)
+
+
+def _forget(name: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(name)
+
+
+def _staged(target: Path, data: bytes, mode: int | None) -> str:
+    """The name of a synced temporary file beside `target` that holds `data` and has its mode and owner."""
     before: os.stat_result | None = None
     with contextlib.suppress(FileNotFoundError):
         before = target.stat()
@@ -52,12 +123,10 @@ def write_atomic(path: Path, data: bytes, *, mode: int | None = None, root: Path
             _keep_owner(name, before)
         kept = 0o600 if before is None else stat.S_IMODE(before.st_mode)
         os.chmod(name, mode if mode is not None else kept)
-        os.replace(name, target)
     except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
+        _forget(name)
         raise
-    sync_folder(target.parent)
+    return name
 
 
 def sync_folder(folder: Path) -> None:

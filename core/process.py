@@ -1,6 +1,6 @@
 """One child process: its lines cleaned and redacted as they come, its memory and time bounded, its whole group ended.
 
-Gives it no terminal and no input, and decides nothing about what it said.
+Gives it no terminal, no input but what it is handed, and decides nothing about what it said.
 """
 
 from __future__ import annotations
@@ -80,10 +80,12 @@ async def run_process(
     seconds: float,
     tell: Tell | None = None,
     redactor: Redactor | None = None,
+    stdin: bytes | None = None,
 ) -> Ended:
     """Run `command` to its end, `seconds` at most; `tell` gets each line of stderr. Raises OSError where none starts.
 
-    When this call is cancelled, or the time is over, the process and everything it started is ended.
+    `stdin` is all that it can read. When this call is cancelled, or the time is over, the process and everything it
+    started is ended.
     """
     loop = asyncio.get_running_loop()
     transport, protocol = await loop.subprocess_exec(
@@ -91,7 +93,7 @@ async def run_process(
         *command,
         cwd=cwd,
         env=dict(env),
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         start_new_session=os.name == "posix",
@@ -104,6 +106,7 @@ async def run_process(
         asyncio.ensure_future(_collect(process.stdout, stdout)),
         asyncio.ensure_future(_read_lines(process.stderr, kept, tell, LineRedactor(redactor))),
     ]
+    writer = asyncio.ensure_future(_write(process.stdin, stdin or b""))
     timed_out = False
     try:
         try:
@@ -116,13 +119,22 @@ async def run_process(
         await asyncio.wait(readers, timeout=GRACE_SECONDS)
     finally:
         _kill_group(process)
-        for reader in readers:
-            reader.cancel()
-        await asyncio.gather(*readers, return_exceptions=True)
+        for each in (*readers, writer):
+            each.cancel()
+        await asyncio.gather(*readers, writer, return_exceptions=True)
         await _reap(protocol)
         transport.close()
     code = process.returncode if process.returncode is not None else -1
     return Ended(code, stdout.decode("utf-8", "replace"), kept.lines(), timed_out, len(stdout) < KEEP_STDOUT)
+
+
+async def _write(stream: asyncio.StreamWriter | None, data: bytes) -> None:
+    if stream is None:
+        return
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        stream.write(data)
+        await stream.drain()
+    stream.close()
 
 
 async def _collect(stream: asyncio.StreamReader, into: bytearray) -> None:
