@@ -1,20 +1,24 @@
 """The command line: parses, then hands over to one module per command, imported only when it is asked for.
 
-Never does the work itself and never imports Textual or the SDK: `--help` and `--version` answer at once.
+Never does the work itself and never imports Textual or the SDK: `--help` and `--version` answer at once. Whatever a
+command raises ends here: in one sentence on stderr, the final event of a JSON stream, and the exit status.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import difflib
 import importlib
 import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
 
 from .. import __version__
-
-EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_IDENTITY, EXIT_BLOCKED, EXIT_INTERRUPTED = 0, 1, 2, 3, 4, 130
+from .exits import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
 
 EXAMPLES = """\
 examples:
@@ -44,24 +48,92 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit status."""
+    """Run one command; returns its exit status. Raises SystemExit for wrong usage and `--help`."""
     words = list(sys.argv[1:] if argv is None else argv)
     parser = build_parser()
     if not words or (words[0] not in COMMANDS and words[0] not in ("-h", "--help", "--version")):
+        _refuse_misspelt(parser, words)
         words.insert(0, "console")
     arguments = parser.parse_args(words)
     if arguments.version:
         print(version_text())
         return EXIT_OK
-    module = importlib.import_module(f".{COMMANDS[arguments.command][0]}", __package__)
+    _install_crash_report(arguments)
     try:
-        return int(module.main(arguments))
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+        status = int(importlib.import_module(f".{COMMANDS[arguments.command][0]}", __package__).main(arguments))
+        sys.stdout.flush()
     except BrokenPipeError:
         # The reader of our output went away: no traceback, and nothing more to flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + getattr(signal, "SIGPIPE", 13)
+    except KeyboardInterrupt:
+        _tell(arguments, "interrupted", code="interrupted", exit_code=EXIT_INTERRUPTED, retryable=True)
+        return EXIT_INTERRUPTED
+    except Exception as error:
+        return _failed(error, arguments)
+    return status
+
+
+def _refuse_misspelt(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """A first word that is neither a command nor a path but nearly a command: that is what was meant."""
+    if words and not words[0].startswith("-") and not Path(words[0]).exists():
+        near = difflib.get_close_matches(words[0], COMMANDS, n=1, cutoff=0.7)
+        if near:
+            parser.error(f"{words[0]!r} is neither a command nor a folder: did you mean {near[0]}?")
+
+
+def _install_crash_report(arguments: argparse.Namespace) -> None:
+    """What fails in another thread, or after us, ends in a sentence and a file as well."""
+    from ..core import crash
+    from ..core.paths import state_dir
+
+    crash.forbid_core_dumps()
+    crash.install(state_dir, about=[f"dbops-tui {__version__}", f"command {arguments.command}"])
+
+
+def _failed(error: Exception, arguments: argparse.Namespace) -> int:
+    """Say what ended the command; returns the exit status that it means."""
+    from .place import said, secrets_of, stop_of
+
+    redactor = secrets_of(os.environ)
+    stop = stop_of(error)
+    if stop is not None:
+        text = said(stop, redactor)
+        body = (redactor.redact(stop.message), redactor.redact(stop.fix))
+        _tell(arguments, *body, code=stop.code, exit_code=stop.exit_code, retryable=stop.retryable, text=text)
+        return stop.exit_code
+    from ..core import crash
+    from ..core.paths import state_dir
+
+    path = None
+    with contextlib.suppress(Exception):
+        about = [f"dbops-tui {__version__}", f"command {arguments.command}"]
+        path = crash.write_crash(error, state_dir(), redactor=redactor, about=about)
+    text = crash.sentence(error, path, redactor=redactor)
+    _tell(arguments, text, code="internal", exit_code=EXIT_FAILED, text=text)
+    return EXIT_FAILED
+
+
+def _tell(
+    arguments: argparse.Namespace,
+    message: str,
+    fix: str = "",
+    *,
+    code: str,
+    exit_code: int,
+    retryable: bool = False,
+    text: str = "",
+) -> None:
+    """One sentence on stderr, and as the final event of the stream where one was asked for."""
+    with contextlib.suppress(OSError, ValueError):
+        print(text or f"dbops-tui: {message}", file=sys.stderr)
+    if getattr(arguments, "json", False):
+        from .jsonl import JsonLines
+
+        with contextlib.suppress(OSError):
+            body = {"code": code, "message": message, "fix": fix, "retryable": retryable}
+            JsonLines().end("problem", body, exit_code=exit_code)
 
 
 def version_text() -> str:
@@ -78,9 +150,27 @@ def version_text() -> str:
     return f"dbops-tui {__version__} ({', '.join(parts)}, Python {python})"
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong on stderr; a stream of JSON that was asked for has its final event all the same."""
+
+    _words: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._words = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        if "--json" in self._words:
+            from .jsonl import JsonLines
+
+            body = {"code": "usage", "message": message, "fix": f"{self.prog} --help", "retryable": False}
+            JsonLines().end("problem", body, exit_code=EXIT_USAGE)
+        super().error(message)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line, for `main`, for the docs and for tests."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="dbops-tui",
         description="Deploy a Databricks bundle, watch it run, see why it failed, mend it, and verify.",
         epilog=EXAMPLES,
@@ -98,9 +188,9 @@ def _arguments_of(name: str, parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(version=False)
     if name in ("console", "resources"):
         add("path", nargs="?", default=".", metavar="PATH", help="a folder in or below the bundle (default: here)")
-    if name in ("heal", "watch"):
+    if name in ("heal", "watch", "doctor", "diagnose", "matrix", "history", "report"):
         add("--path", default=".", metavar="PATH", help="a folder in or below the bundle (default: here)")
-    if name in ("console", "resources", "watch", "heal", "doctor", "diagnose", "history", "report"):
+    if name not in ("demo", "sandbox"):
         add("-t", "--target", default=None, help="the bundle's target (default: the one marked so)")
     if name in ("console", "resources", "watch", "heal", "doctor", "diagnose"):
         add("-p", "--profile", default=None, help="a profile of ~/.databrickscfg")
@@ -111,8 +201,8 @@ def _arguments_of(name: str, parser: argparse.ArgumentParser) -> None:
         add("--auto", action="store_true", help="redeploy by itself when the source is edited")
         add("--no-watch", action="store_true", help="do not watch the source files")
         add("--version", action="store_true", help=argparse.SUPPRESS)
-    if name in ("doctor", "history", "report", "diagnose"):
-        add("--path", default=".", metavar="PATH", help="a folder in or below the bundle (default: here)")
+    if name == "resources":
+        add("--offline", action="store_true", help="what the YAML says alone: no CLI, no network")
     if name in ("demo", "sandbox"):
         add("--time-scale", type=float, default=None, metavar="X", help="how much faster simulated time passes")
         add("--scenario", default="retail", metavar="NAME", help="which sample and which defects (default: retail)")
@@ -124,9 +214,9 @@ def _arguments_of(name: str, parser: argparse.ArgumentParser) -> None:
         add("--port", type=int, default=0, metavar="N", help="the port on 127.0.0.1 (default: a free one)")
     if name == "heal":
         add("keys", nargs="+", metavar="KEY", help="resource keys: a job or a pipeline")
-        add("--max-iterations", type=_rounds, default=3, metavar="N", help="rounds at most, 1 to 3 (default: 3)")
+        add("--max-iterations", type=_rounds, default=None, metavar="N", help="rounds at most, 1 to 3 (default: 3)")
         add("--fixer", default=None, metavar="CMD", help="a program that edits the bundle; reads the failure on stdin")
-        add("--apply", choices=("safe", "none"), default="none", help="apply exact, harmless patches (default: none)")
+        add("--apply", choices=("safe", "none"), default=None, help="apply exact, harmless patches (default: none)")
         add("--wait-edit", type=float, default=0.0, metavar="SECONDS", help="wait so long for a person's edit")
         add("--confirm", default="", metavar="TARGET", help="the target's name, to act on a production target")
         add("--plain", action="store_true", help="one sentence for each change")
@@ -134,13 +224,23 @@ def _arguments_of(name: str, parser: argparse.ArgumentParser) -> None:
         add("key", metavar="KEY", help="a job or a pipeline")
         add("--run-id", default=None, metavar="N", help="this run (or update) and not the latest")
     if name == "diagnose":
-        add("file", nargs="?", default=None, metavar="FILE", help="a text with the failure; - reads stdin")
+        add(
+            "file",
+            nargs="?",
+            default=None,
+            metavar="FILE",
+            help="a text with the failure, or the address of a run; - is stdin",
+        )
         add("--run-id", default=None, metavar="N", help="a job run at the workspace")
         add("--pipeline-id", default=None, metavar="P", help="a pipeline at the workspace")
         add("--update-id", default=None, metavar="U", help="one of its updates (default: the latest)")
     if name == "matrix":
         add("action", choices=("list", "show", "check", "learn"), help="what to do with the rows")
-        add("row", nargs="?", default=None, metavar="ROW", help="a row's id (show)")
+        add("row", nargs="?", default=None, metavar="ROW", help="the id of a row, or a cause (show)")
+        add("--top", action="store_true", help="the ten that were met most often (list)")
+        add("--user", action="store_true", help="for all bundles of this user, and not only for this one (learn)")
+    if name == "history":
+        add("--limit", type=_positive, default=50, metavar="N", help="the newest N loops (default: 50)")
     if name == "report":
         add("id", nargs="?", default=None, metavar="ID", help="which loop (default: the latest that escalated)")
     if name not in ("console", "demo", "sandbox"):
@@ -148,10 +248,17 @@ def _arguments_of(name: str, parser: argparse.ArgumentParser) -> None:
 
 
 def _rounds(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 3:
-        raise argparse.ArgumentTypeError("from 1 to 3")
-    return number
+    return _whole(text, 1, 3)
+
+
+def _positive(text: str) -> int:
+    return _whole(text, 1, 1_000_000)
+
+
+def _whole(text: str, low: int, high: int) -> int:
+    if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+        raise argparse.ArgumentTypeError(f"a whole number from {low:,} to {high:,} is needed, not {text!r}")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,74 @@
+"""`dbops-tui history`: the loops that the journal of this bundle and target holds, newest first.
+
+Never writes to the journal and never waits for who does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from typing import Any
+
+from ..core.text import clean
+from ..widgets.words import plural
+from .journal_view import OPEN, LoopSeen, reading_journal, seen
+from .jsonl import JsonLines
+from .place import Place, open_place
+from .table import print_table
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Print the loops. Raises Stop where there is no journal or it cannot be read."""
+    place = open_place(arguments)
+    loops = asyncio.run(read_loops(place, arguments.limit))
+    if arguments.json:
+        return _print_json(place, loops)
+    if not loops:
+        print(f"no loop was started for target {place.bundle.target} yet", file=sys.stderr)
+        return 0
+    print_table(
+        ("ID", "STARTED", "ENDED", "RESOURCES", "TARGET", "ROUNDS", "OUTCOME", "REASON"), map(_row, loops), roomy=7
+    )
+    open_ones = sum(loop.record.outcome == OPEN for loop in loops)
+    if open_ones:
+        print(
+            f"{plural(open_ones, 'loop')} without an end: the console or heal goes on with the newest", file=sys.stderr
+        )
+    return 0
+
+
+async def read_loops(place: Place, limit: int) -> list[LoopSeen]:
+    """The newest loops. Raises Stop."""
+    async with reading_journal(place) as journal:
+        return [await seen(journal, row) for row in await journal.loops(limit)]
+
+
+def _row(loop: LoopSeen) -> tuple[str, ...]:
+    record = loop.record
+    return (
+        *(record.loop_id, record.started, record.ended if record.outcome != OPEN else "", ", ".join(record.keys)),
+        *(record.target, str(loop.iterations), record.outcome, record.reason),
+    )
+
+
+def _print_json(place: Place, loops: list[LoopSeen]) -> int:
+    out = JsonLines()
+    for loop in loops:
+        record = loop.record
+        body: dict[str, Any] = {
+            "id": record.loop_id,
+            "started": record.started,
+            "ended": record.ended if record.outcome != OPEN else None,
+            "keys": list(record.keys),
+            "target": record.target,
+            "host": record.host,
+            "user": record.user,
+            "iterations": loop.iterations,
+            "outcome": record.outcome,
+            "reason": clean(record.reason),
+            "causes": sorted({e.diagnosis.cause for r in record.rounds for e in r.errors if e.diagnosis is not None}),
+        }
+        out.write("loop", body)
+    about = {"count": len(loops), "bundle": place.bundle.name, "target": place.bundle.target}
+    return out.end("history.ended", about)
