@@ -49,6 +49,12 @@ class Expectation:
     dataset: str
     passed: int = 0
     failed: int = 0
+    action: str = ""  # what is done with a record that fails, as the dataset's definition says: ALLOW | DROP | FAIL
+
+    @property
+    def dropped(self) -> int:
+        """Records that were left out for this rule."""
+        return self.failed if self.action == "DROP" else 0
 
 
 @dataclass(frozen=True, slots=True)

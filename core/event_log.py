@@ -1,0 +1,319 @@
+"""All events of one update in time order, each once, in a few hundred bytes apiece: columns, kinds, packed texts.
+
+Never talks to the network; makes an event object only of what is looked at. Any order of arrival gives the same log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, overload
+
+from .event_blocks import Blocks
+from .event_json import (
+    Kind,
+    event_id,
+    event_of,
+    extras,
+    is_usual,
+    iso_text,
+    kind_key,
+    kind_of,
+    microseconds,
+    sequence_of,
+    timestamp_text,
+    words,
+)
+from .pipelines import PipelineEvent
+from .redaction import Redactor
+from .text import clean
+
+Rows = array  # of unsigned numbers: rows of a log, in some order
+Key = tuple[int, int, str]
+RARE = ("ERROR", "WARN")
+
+
+class EventLog:
+    """Rows are numbered as they arrive and never change; `order` has them by time, then sequence, then id."""
+
+    def __init__(self, *, redactor: Redactor | None = None) -> None:
+        self._redactor = redactor or Redactor()
+        self._ids: list[str] = []
+        self._seen: set[str] = set()
+        self._times = array("q")
+        self._sequences = array("q")
+        self._kinds = array("I")
+        self._odd_times: dict[int, str] = {}
+        self._blocks = Blocks()
+        self._kind_of: dict[tuple[Any, ...], int] = {}
+        self._order: array[int] = array("I")
+        self._rare: dict[str, array[int]] = {level: array("I") for level in RARE}
+        self._errors: array[int] = array("I")
+        self._snapshot: EventView | None = None
+        self.kinds: list[Kind] = []
+        self.counts: list[int] = []  # events of each kind
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __bool__(self) -> bool:
+        return True
+
+    # --- taking in ---------------------------------------------------------------------------------------------------
+
+    def add(self, raws: Iterable[Mapping[str, Any]]) -> EventView:
+        """Take events as the API sends them; gives those that are new, in time order. What is no object is left out."""
+        seen = self._seen
+        new: list[tuple[int, int, str, Any]] = []
+        for raw in raws:
+            if not isinstance(raw, dict):
+                continue
+            number = raw.get("id")
+            if type(number) is not str or not number:
+                number = event_id(raw)
+            if number not in seen:
+                seen.add(number)
+                new.append((microseconds(raw.get("timestamp")), sequence_of(raw), number, raw))
+        if not new:
+            return EventView(self, array("I"), 0)
+        new.sort(key=_key_of_new)
+        return self._append(new)
+
+    def _append(self, new: list[tuple[int, int, str, Any]]) -> EventView:
+        first = len(self._ids)
+        raws = [item[3] for item in new]
+        messages = inert_texts([words(raw.get("message")) for raw in raws], self._safe)
+        kinds = array("I", map(self._kind, raws))
+        self._blocks.add(messages, map(extras, raws))
+        self._times.extend([item[0] for item in new])
+        self._sequences.extend([item[1] for item in new])
+        self._ids.extend([item[2] for item in new])
+        self._kinds.extend(kinds)
+        for row, raw in enumerate(raws, first):
+            text = raw.get("timestamp")
+            if not self._times[row] or not is_usual(text):
+                self._odd_times[row] = timestamp_text(raw)
+        batch = array("I", range(first, len(self._ids)))
+        self._order = merged(self._order, batch, self.key)
+        self._file_rare(batch, kinds)
+        return EventView(self, batch, len(batch))
+
+    def _file_rare(self, batch: array[int], kinds: array[int]) -> None:
+        by_kind = Counter(kinds)
+        for number, count in by_kind.items():
+            self.counts[number] += count
+        wanted: dict[str, set[int]] = {}
+        errors: set[int] = set()
+        for number in by_kind:
+            kind = self.kinds[number]
+            if kind.level in self._rare:
+                wanted.setdefault(kind.level, set()).add(number)
+            if is_error(kind):
+                errors.add(number)
+        for level, numbers in wanted.items():
+            rows = array("I", [row for row, number in zip(batch, kinds, strict=True) if number in numbers])
+            self._rare[level] = merged(self._rare[level], rows, self.key)
+        if errors:
+            rows = array("I", [row for row, number in zip(batch, kinds, strict=True) if number in errors])
+            self._errors = merged(self._errors, rows, self.key)
+
+    def _kind(self, raw: dict[str, Any]) -> int:
+        key = kind_key(raw)
+        try:
+            return self._kind_of[key]
+        except (KeyError, TypeError):
+            kind = kind_of(key, self._safe)
+        number = self._kind_of.get(tuple(kind))
+        if number is None:
+            number = self._kind_of[tuple(kind)] = len(self.kinds)
+            self.kinds.append(kind)
+            self.counts.append(0)
+        with contextlib.suppress(TypeError):
+            self._kind_of[key] = number
+        return number
+
+    def _safe(self, text: str) -> str:
+        return self._redactor.redact(clean(text))
+
+    # --- looking up --------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> EventView:
+        """All events so far, oldest first, as they are now: what comes later does not change it."""
+        held = self._snapshot
+        if held is None or len(held) != len(self._order):
+            held = self._snapshot = EventView(self, self._order, len(self._order))
+        return held
+
+    def errors(self) -> EventView:
+        """The events of level ERROR, and others that tell of a fatal error, oldest first."""
+        return EventView(self, self._errors, len(self._errors))
+
+    def of_level(self, level: str) -> EventView:
+        """The events of a rare level, ERROR or WARN, oldest first."""
+        return EventView(self, self._rare[level], len(self._rare[level]))
+
+    def since(self, count: int) -> EventView:
+        """The events that arrived after the first `count` of them, in time order."""
+        rows = array("I", sorted(range(max(0, count), len(self._ids)), key=self.key))
+        return EventView(self, rows, len(rows))
+
+    def levels(self) -> dict[str, int]:
+        """How many events there are of each level."""
+        found: Counter[str] = Counter()
+        for kind, count in zip(self.kinds, self.counts, strict=True):
+            found[kind.level] += count
+        return dict(found)
+
+    def key(self, row: int) -> Key:
+        """What the events are ordered by: time in epoch microseconds, sequence number, id."""
+        return (self._times[row], self._sequences[row], self._ids[row])
+
+    def time(self, row: int) -> int:
+        """Epoch microseconds; 0 where the event has no time."""
+        return self._times[row]
+
+    def timestamp(self, row: int) -> str:
+        """The time as it came."""
+        odd = self._odd_times.get(row) if self._odd_times else None
+        return iso_text(self._times[row]) if odd is None else odd
+
+    def kind(self, row: int) -> Kind:
+        return self.kinds[self._kinds[row]]
+
+    def kind_numbers(self, first: int, last: int) -> array[int]:
+        """The numbers in `kinds` of the rows `first`..`last` (exclusive)."""
+        return self._kinds[first:last]
+
+    def kind_number(self, row: int) -> int:
+        return self._kinds[row]
+
+    @property
+    def blocks(self) -> Blocks:
+        """The texts, for searches."""
+        return self._blocks
+
+    def message(self, row: int) -> str:
+        return self._blocks.message(row)
+
+    def id(self, row: int) -> str:
+        """The id of the event, clean."""
+        return self._safe(self._ids[row])
+
+    def event(self, row: int) -> PipelineEvent:
+        """The whole event."""
+        kind = self.kinds[self._kinds[row]]
+        return event_of(
+            kind, self.id(row), self.timestamp(row), self._blocks.message(row), self._blocks.extras(row), self._safe
+        )
+
+
+class EventView(Sequence[PipelineEvent]):
+    """Some events of a log in time order, each made when it is looked at. Equal views show the same events."""
+
+    __slots__ = ("_length", "log", "rows")
+
+    def __init__(self, log: EventLog, rows: array[int], length: int) -> None:
+        self.log = log
+        self.rows = rows  # may grow at its end; only the first `length` are of this view
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, index: int) -> PipelineEvent: ...
+    @overload
+    def __getitem__(self, index: slice) -> EventView: ...
+    def __getitem__(self, index: int | slice) -> PipelineEvent | EventView:
+        if isinstance(index, slice):
+            chosen = range(self._length)[index]
+            if chosen.step == 1:
+                rows = self.rows[chosen.start : chosen.stop] if chosen else array("I")
+            else:
+                rows = array("I", [self.rows[place] for place in chosen])
+            return EventView(self.log, rows, len(rows))
+        if index < 0:
+            index += self._length
+        if not 0 <= index < self._length:
+            raise IndexError("no such event")
+        return self.log.event(self.rows[index])
+
+    def __iter__(self) -> Iterator[PipelineEvent]:
+        event, rows = self.log.event, self.rows
+        for index in range(self._length):
+            yield event(rows[index])
+
+    def __reversed__(self) -> Iterator[PipelineEvent]:
+        event, rows = self.log.event, self.rows
+        for index in range(self._length - 1, -1, -1):
+            yield event(rows[index])
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, EventView):
+            return NotImplemented
+        if self.log is not other.log or self._length != other._length:
+            return False
+        return self.rows is other.rows or self.rows[: self._length] == other.rows[: self._length]
+
+    def __hash__(self) -> int:
+        return hash((id(self.log), self._length))
+
+    def __repr__(self) -> str:
+        return f"EventView({self._length} events)"
+
+    def errors(self) -> EventView:
+        """Those of them that tell of an error."""
+        if self.rows is self.log._order and self._length == len(self.log):
+            return self.log.errors()
+        kinds = [is_error(kind) for kind in self.log.kinds]
+        number = self.log.kind_number
+        rows = array("I", [row for row in self.rows[: self._length] if kinds[number(row)]])
+        return EventView(self.log, rows, len(rows))
+
+
+def is_error(kind: Kind) -> bool:
+    """Whether events of this kind tell of an error."""
+    return kind.level == "ERROR" or kind.fatal
+
+
+def merged(rows: array[int], batch: array[int], key: Callable[[int], Any]) -> array[int]:
+    """`rows` with `batch` put in, both in order: `rows` itself where all of it goes to the end, else another array."""
+    if not batch:
+        return rows
+    if not rows or key(rows[-1]) < key(batch[0]):
+        rows.extend(batch)
+        return rows
+    low = bisect_left(rows, key(batch[0]), key=key)
+    behind = len(rows) - low
+    if len(batch) * 16 > behind:
+        return rows[:low] + array("I", sorted((*rows[low:], *batch), key=key))
+    result, done, place = array("I"), 0, low
+    for row in batch:
+        place = bisect_left(rows, key(row), lo=place, key=key)
+        if place > done:
+            result += rows[done:place]
+            done = place
+        result.append(row)
+    return result + rows[done:]
+
+
+def inert_texts(texts: list[str], make_safe: Callable[[str], str]) -> list[str]:
+    """Every text made safe. Most are so already, and looking at many at once costs little: only the others are taken
+    apart. What `make_safe` finds nothing in when joined by line ends, it finds nothing in one by one."""
+    joined = "\n".join(texts)
+    made = make_safe(joined)
+    if made == joined:
+        return texts
+    if len(texts) == 1:
+        return [made]
+    size = -(-len(texts) // 8)
+    return [t for at in range(0, len(texts), size) for t in inert_texts(texts[at : at + size], make_safe)]
+
+
+def _key_of_new(item: tuple[int, int, str, Any]) -> Key:
+    return item[:3]

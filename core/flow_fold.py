@@ -1,0 +1,286 @@
+"""The flows of one update, added up from its events: state, rows, backlog, expectations, and what reads what.
+
+Never asks for anything. Each event counts once, whenever and however often it comes: sums over micro-batches, else the
+word of the latest by time.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .event_json import details_object, event_id, iso_text, microseconds, safe, sequence_of, whole, words
+from .pipelines import UPDATE_ENDED, Expectation, Flow
+
+Key = tuple[int, int, str]
+NEVER: Key = (-(2**63), 0, "")
+FLOW_ENDED = frozenset({"COMPLETED", "FAILED", "SKIPPED", "STOPPED", "EXCLUDED"})
+FLOW_BEGUN = frozenset({"STARTING", "RUNNING"})
+_COUNTED = ("num_output_rows", "num_upserted_rows", "num_deleted_rows")
+
+
+class _FlowSum:
+    """What is known of one flow so far."""
+
+    __slots__ = (
+        *("backlog", "backlog_at", "begun", "counts", "dataset", "defined", "dropped", "first", "flow_type"),
+        *("inputs", "made", "name", "rules", "spoken_of", "status", "status_at"),
+    )
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.status, self.status_at = "", NEVER
+        self.first: Key | None = None
+        self.spoken_of: tuple[Key, str] | None = None  # the dataset in the earliest event that names one
+        self.begun: Key | None = None
+        self.counts: list[int | None] = [None, None, None]
+        self.dropped = 0
+        self.backlog: int | None = None
+        self.backlog_at = NEVER
+        self.dataset, self.flow_type, self.defined = "", "", NEVER
+        self.inputs: tuple[str, ...] = ()
+        self.rules: dict[tuple[str, str], list[int]] = {}
+        self.made: Flow | None = None
+
+
+class FlowFold:
+    """Add raw events; `flows()` is what they come to. A flow that did not change is the same object as before."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+        self._flows: dict[str, _FlowSum] = {}
+        self._actions: dict[tuple[str, str], tuple[Key, str]] = {}
+        self._state, self._state_at = "", NEVER
+        self._result: tuple[Flow, ...] | None = ()
+
+    @property
+    def state(self) -> str:
+        """The state of the update as its events tell it; empty while none did."""
+        return self._state
+
+    @property
+    def ended(self) -> bool:
+        """Whether an event told of the update's end."""
+        return self._state in UPDATE_ENDED
+
+    def add(self, raws: Iterable[Mapping[str, Any]]) -> None:
+        """Take events as the API sends them, in any order; those that were taken before are passed over."""
+        for raw in raws:
+            details = raw.get("details") if isinstance(raw, dict) else None
+            if not details:
+                continue
+            if type(details) is not dict:
+                details = details_object(details)
+            # By what it holds, not by the event type: a type that nobody knows yet may still carry the progress.
+            progress = details.get("flow_progress")
+            if type(progress) is dict:
+                self._take(raw, progress, self._progress)
+            elif type(found := details.get("flow_definition")) is dict:
+                self._take(raw, found, self._definition)
+            elif type(found := details.get("dataset_definition")) is dict:
+                self._take(raw, found, self._dataset)
+            elif type(found := details.get("update_progress")) is dict:
+                self._take(raw, found, self._update)
+
+    def _take(self, raw: Mapping[str, Any], found: dict[str, Any], act: Any) -> None:
+        number = raw.get("id")
+        if type(number) is not str or not number:
+            number = event_id(raw)
+        if number in self._seen:
+            return
+        self._seen.add(number)
+        origin = raw.get("origin")
+        act(
+            (microseconds(raw.get("timestamp")), sequence_of(raw), number),
+            origin if isinstance(origin, dict) else {},
+            found,
+        )
+
+    # --- one event ---------------------------------------------------------------------------------------------------
+
+    def _flow(self, name: object, key: Key) -> _FlowSum:
+        held = self._flows.get(name) if isinstance(name, str) else None
+        if held is None:
+            clean_name = safe(words(name))
+            held = self._flows.get(clean_name)
+            if held is None:
+                held = self._flows[clean_name] = _FlowSum(clean_name)
+        if held.first is None or key < held.first:
+            held.first = key
+            self._result = None
+        return held
+
+    def _progress(self, key: Key, origin: dict[str, Any], progress: dict[str, Any]) -> None:
+        name = origin.get("flow_name") or origin.get("dataset_name")
+        if not name:
+            return
+        flow = self._flow(name, key)
+        flow.made = self._result = None
+        dataset = origin.get("dataset_name")
+        if dataset and (flow.spoken_of is None or key < flow.spoken_of[0]):
+            flow.spoken_of = (key, safe(words(dataset)))
+        status = words(progress.get("status"))
+        if status:
+            if key > flow.status_at:
+                flow.status, flow.status_at = safe(status), key
+            if status in FLOW_BEGUN and (flow.begun is None or key < flow.begun):
+                flow.begun = key
+        metrics = progress.get("metrics")
+        if type(metrics) is dict:
+            self._metrics(flow, key, metrics)
+        quality = progress.get("data_quality")
+        if type(quality) is dict:
+            self._quality(flow, quality)
+
+    def _metrics(self, flow: _FlowSum, key: Key, metrics: dict[str, Any]) -> None:
+        for place, name in enumerate(_COUNTED):
+            number = metrics.get(name)
+            if number is not None and (number := whole(number)) is not None:
+                flow.counts[place] = (flow.counts[place] or 0) + number
+        backlog = metrics.get("backlog_bytes")
+        if backlog is not None and key > flow.backlog_at and (backlog := whole(backlog)) is not None:
+            flow.backlog, flow.backlog_at = backlog, key
+
+    def _quality(self, flow: _FlowSum, quality: dict[str, Any]) -> None:
+        flow.dropped += whole(quality.get("dropped_records")) or 0
+        rules = quality.get("expectations")
+        for rule in rules if isinstance(rules, list) else ():
+            if not isinstance(rule, dict):
+                continue
+            name = (words(rule.get("name")), words(rule.get("dataset")))
+            sums = flow.rules.get(name)
+            if sums is None:
+                sums = flow.rules[name] = [0, 0]
+            sums[0] += whole(rule.get("passed_records")) or 0
+            sums[1] += whole(rule.get("failed_records")) or 0
+
+    def _definition(self, key: Key, origin: dict[str, Any], found: dict[str, Any]) -> None:
+        output = found.get("output_dataset") or _name_of(found.get("output_sink"))
+        name = origin.get("flow_name") or origin.get("dataset_name") or output
+        if not name:
+            return
+        flow = self._flow(name, key)
+        if key < flow.defined:
+            return
+        flow.made = self._result = None
+        flow.defined = key
+        flow.flow_type = words(found.get("flow_type"))
+        flow.dataset = safe(words(output or origin.get("dataset_name")))
+        inputs = found.get("input_datasets")
+        names = [safe(_name_of(item)) for item in inputs] if isinstance(inputs, list) else []
+        flow.inputs = tuple(dict.fromkeys(item for item in names if item))
+
+    def _dataset(self, key: Key, origin: dict[str, Any], found: dict[str, Any]) -> None:
+        dataset, rules = words(origin.get("dataset_name")), found.get("expectations")
+        for rule in rules if isinstance(rules, list) else ():
+            if isinstance(rule, dict):
+                place = (words(rule.get("name")), dataset)
+                if key > self._actions.get(place, (NEVER, ""))[0]:
+                    self._actions[place] = (key, words(rule.get("action")).upper())
+                    for flow in self._flows.values():
+                        if place in flow.rules:
+                            flow.made = self._result = None
+
+    def _update(self, key: Key, origin: dict[str, Any], found: dict[str, Any]) -> None:
+        state = words(found.get("state"))
+        if state and key > self._state_at:
+            self._state, self._state_at = safe(state), key
+
+    # --- what it comes to --------------------------------------------------------------------------------------------
+
+    def flows(self) -> tuple[Flow, ...]:
+        """The flows in dependency order, else in the order in which events first named them.
+
+        A view that nothing was heard of but its definition runs by itself in no update: what reads it is shown as
+        reading what it reads.
+        """
+        if self._result is None:
+            named = sorted(self._flows.values(), key=lambda flow: (flow.first or NEVER, flow.name))
+            views = {f.dataset or f.name: f.inputs for f in named if f.flow_type == "VIEW" and not f.status}
+            shown = [flow for flow in named if not (flow.flow_type == "VIEW" and not flow.status)]
+            self._result = in_order([self._made(flow, views) for flow in shown])
+        return self._result
+
+    def _made(self, flow: _FlowSum, views: Mapping[str, tuple[str, ...]]) -> Flow:
+        inputs = _through(flow.inputs, views)
+        held = flow.made
+        if held is not None and held.inputs == inputs:
+            return held
+        rows, upserted, deleted = flow.counts
+        ended = flow.status in FLOW_ENDED
+        flow.made = Flow(
+            flow.name,
+            flow.status or "QUEUED",
+            flow.dataset or (flow.spoken_of[1] if flow.spoken_of else ""),
+            inputs,
+            rows,
+            upserted,
+            deleted,
+            flow.dropped,
+            flow.backlog,
+            _text(flow.begun),
+            _text(flow.status_at) if ended else "",
+            tuple(self._expectation(name, sums) for name, sums in sorted(flow.rules.items())),
+        )
+        return flow.made
+
+    def _expectation(self, name: tuple[str, str], sums: list[int]) -> Expectation:
+        return Expectation(safe(name[0]), safe(name[1]), sums[0], sums[1], self._actions.get(name, (NEVER, ""))[1])
+
+
+def in_order(flows: Iterable[Flow]) -> tuple[Flow, ...]:
+    """Flows after the datasets they read, else as they come; those of a circle stand at the end."""
+    held = list(flows)
+    makes: dict[str, list[int]] = {}
+    for number, flow in enumerate(held):
+        for name in {flow.name, flow.dataset}:
+            if name:
+                makes.setdefault(name, []).append(number)
+    waiting = [0] * len(held)
+    after: list[list[int]] = [[] for _ in held]
+    for number, flow in enumerate(held):
+        for above in {n for name in flow.inputs for n in makes.get(name, ()) if n != number}:
+            after[above].append(number)
+            waiting[number] += 1
+    ready = [number for number, left in enumerate(waiting) if left == 0]
+    order: list[int] = []
+    while ready:
+        number = heapq.heappop(ready)
+        order.append(number)
+        for follower in after[number]:
+            waiting[follower] -= 1
+            if waiting[follower] == 0:
+                heapq.heappush(ready, follower)
+    placed = set(order)
+    return tuple(held[number] for number in [*order, *(n for n in range(len(held)) if n not in placed)])
+
+
+def _through(inputs: tuple[str, ...], views: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """`inputs` with every view replaced by what it reads."""
+    if not any(name in views for name in inputs):
+        return inputs
+    found: dict[str, None] = {}
+    met: set[str] = set()
+    todo = list(reversed(inputs))
+    while todo:
+        name = todo.pop()
+        if name in met:
+            continue
+        met.add(name)
+        if name in views:
+            todo += reversed(views[name])
+        else:
+            found[name] = None
+    return tuple(found)
+
+
+def _name_of(value: object) -> str:
+    if isinstance(value, dict):
+        parts = [value.get("catalog"), value.get("schema"), value.get("name") or value.get("table")]
+        return ".".join(words(part) for part in parts if part)
+    return words(value)
+
+
+def _text(key: Key | None) -> str:
+    return iso_text(key[0]) if key is not None and key[0] > 0 else ""
