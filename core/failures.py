@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from ..matrix.diagnose import diagnose
+from ..matrix.matcher import Matrix
 from ..matrix.model import Diagnosis, ExceptionInfo, Failure
 from .bundle import Bundle
 from .pipelines import PipelineEvent, Update
@@ -142,11 +143,20 @@ def of_update(update: Update, ref: str, events: Iterable[PipelineEvent], url: st
     return [Found(Failure(text=text, source_kind="pipeline_event", resource_key=ref), ref, update.update_id, url=url)]
 
 
-def explain(found: Iterable[Found], bundle: Bundle | None, *, known_fields: tuple[str, ...] = ()) -> list[Explained]:
-    """Diagnose each failure, find its place in the bundle, propose patches. Without a bundle: the diagnosis alone."""
+def explain(
+    found: Iterable[Found],
+    bundle: Bundle | None,
+    *,
+    known_fields: tuple[str, ...] = (),
+    matrix: Matrix | None = None,
+) -> list[Explained]:
+    """Diagnose each failure, find its place in the bundle, propose patches. Without a bundle: the diagnosis alone.
+
+    `matrix` are the rows to go by, for those that were learned; the built-in ones where it is None.
+    """
     explained = []
     for item in found:
-        diagnoses = diagnose(item.failure)
+        diagnoses = diagnose(item.failure, matrix=matrix)
         if bundle is not None:
             diagnoses = tuple(_at_home(d, item, bundle, known_fields, first=n == 0) for n, d in enumerate(diagnoses))
         explained.append(Explained(item, diagnoses))
