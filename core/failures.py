@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 
 from ..matrix.diagnose import diagnose
 from ..matrix.matcher import Matrix
+from ..matrix.matcher import Matrix
 from ..matrix.model import Diagnosis, ExceptionInfo, Failure
 from .bundle import Bundle
+from .learned_rows import matrix_for
 from .pipelines import PipelineEvent, Update
 from .proposals import Context, propose, wrong_name
 from .runs import Outcome, Run, TaskOutput, TaskRun

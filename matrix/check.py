@@ -52,6 +52,11 @@ def check(matrix: Matrix) -> list[Problem]:
     return sorted(problems, key=lambda each: (each.file, each.line, each.message))
 
 
+def destroys(words: str) -> bool:
+    """Whether words or a command speak of what destroys data or state."""
+    return bool(_DESTRUCTIVE_WORDS.search(words))
+
+
 def _row_complaints(row: Row, causes: frozenset[str], known: set[str]) -> Iterator[str]:
     if row.cause not in causes and not row.learned:
         yield f"unknown cause {row.cause!r}"
@@ -64,7 +69,7 @@ def _row_complaints(row: Row, causes: frozenset[str], known: set[str]) -> Iterat
             yield "supersedes itself"
     for fix in row.fixes:
         words = f"{fix.title} {fix.command or ''}"
-        if _DESTRUCTIVE_WORDS.search(words) and fix.kind != "destructive":
+        if destroys(words) and fix.kind != "destructive":
             yield f"fix {fix.title!r} destroys data or state and is not marked destructive"
         if fix.kind == "destructive" and not fix.risk:
             yield f"destructive fix {fix.title!r} does not say its risk"
