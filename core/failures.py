@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 from ..matrix.diagnose import diagnose
 from ..matrix.matcher import Matrix
-from ..matrix.matcher import Matrix
 from ..matrix.model import Diagnosis, ExceptionInfo, Failure
 from .bundle import Bundle
 from .learned_rows import matrix_for
@@ -154,8 +153,9 @@ def explain(
 ) -> list[Explained]:
     """Diagnose each failure, find its place in the bundle, propose patches. Without a bundle: the diagnosis alone.
 
-    `matrix` are the rows to go by, for those that were learned; the built-in ones where it is None.
+    `matrix` are the rows to go by; where none is given, the built-in ones with what the bundle and the user learned.
     """
+    matrix = matrix or matrix_for(bundle.root if bundle is not None else None)[0]
     explained = []
     for item in found:
         diagnoses = diagnose(item.failure, matrix=matrix)

@@ -76,9 +76,12 @@ def lessons_of(record: LoopRecord) -> tuple[Lesson, ...]:
 
 def lesson_of(row: Mapping[str, Any]) -> Lesson:
     """A lesson as the journal keeps it."""
-    text = {name: str(row.get(name) or "") for name in ("evidence", "cause", "row", "fix", "outcome")}
+    evidence, cause, known, fix, outcome = (
+        str(row.get(name) or "") for name in ("evidence", "cause", "row", "fix", "outcome")
+    )
     iterations = row.get("iterations")
-    return Lesson(**text, iterations=iterations if isinstance(iterations, int) else 0, first_cause=text["cause"])
+    rounds = iterations if isinstance(iterations, int) else 0
+    return Lesson(evidence, cause, known, fix, outcome, rounds, first_cause=cause)
 
 
 async def remember_lesson(journal: Journal, record: LoopRecord) -> str:
