@@ -150,8 +150,7 @@ class EventFeed:
         found = answer.get("events")
         events = [raw for raw in found if isinstance(raw, dict)] if isinstance(found, list) else []
         mine = [raw for raw in events if self._is_mine(raw)]
-        self._log.add(mine)
-        self._fold.add(mine)
+        self._fold.take(self._log.take(mine))
         self._advance(chain, events)
         following = answer.get("next_page_token")
         chain.token = following if isinstance(following, str) and following != token else ""

@@ -17,6 +17,7 @@ from .text import clean
 
 Json = dict[str, Any]
 Safe = Callable[[str], str]
+Keyed = tuple[int, int, str, Json]  # an event with what orders it: epoch microseconds, sequence number, id
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -97,15 +98,33 @@ def event_id(raw: Mapping[str, Any]) -> str:
     return "no-id-" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
 
 
+def keyed(raw: Json) -> Keyed:
+    """The event with what orders it."""
+    number = raw.get("id")
+    if type(number) is not str or not number:
+        number = event_id(raw)
+    try:
+        at = (datetime.fromisoformat(raw["timestamp"]) - EPOCH) // MICROSECOND
+    except (ValueError, TypeError, KeyError, OverflowError):
+        at = microseconds(raw.get("timestamp"))
+    try:
+        place = raw["sequence"]["control_plane_seq_no"]
+    except (KeyError, TypeError):
+        place = None
+    return (at, place if type(place) is int and -_INT64 <= place <= _INT64 else sequence_of(raw), number, raw)
+
+
 def microseconds(timestamp: object) -> int:
     """Epoch microseconds of an ISO text (without a zone it is UTC); 0 where it is none."""
     try:
-        moment = datetime.fromisoformat(timestamp)  # type: ignore[arg-type]
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return (moment - EPOCH) // MICROSECOND
-    except (ValueError, TypeError, OverflowError):
+        return (datetime.fromisoformat(timestamp) - EPOCH) // MICROSECOND  # type: ignore[arg-type]
+    except TypeError:
+        # Without a zone, or no text at all.
+        if not isinstance(timestamp, str):
+            return 0
+    except (ValueError, OverflowError):
         return 0
+    return (datetime.fromisoformat(timestamp).replace(tzinfo=UTC) - EPOCH) // MICROSECOND
 
 
 def iso_text(microseconds: int) -> str:
@@ -130,8 +149,6 @@ def sequence_of(raw: Mapping[str, Any]) -> int:
     if not isinstance(sequence, dict):
         return 0
     number = sequence.get("control_plane_seq_no")
-    if type(number) is int and -_INT64 <= number <= _INT64:
-        return number
     plane = sequence.get("data_plane_id")
     found = whole(number) or (whole(plane.get("seq_no")) if isinstance(plane, dict) else None) or 0
     return min(max(found, -_INT64), _INT64)
@@ -147,16 +164,10 @@ def kind_key(raw: Json) -> tuple[Any, ...]:
     origin = raw.get("origin")
     if type(origin) is not dict:
         origin = _NOTHING
-    error = raw.get("error")
-    place = origin.get("source_code_location")
-    if error is None and place is None:
-        return (
-            raw.get("level"),
-            raw.get("event_type"),
-            origin.get("flow_name"),
-            origin.get("dataset_name"),
-            origin.get("update_id"),
-        )
+    find = origin.get
+    if "error" not in raw and "source_code_location" not in origin:
+        return (raw.get("level"), raw.get("event_type"), find("flow_name"), find("dataset_name"), find("update_id"))
+    error, place = raw.get("error"), origin.get("source_code_location")
     if not isinstance(error, dict):
         error = _NOTHING
     if not isinstance(place, dict):
@@ -164,9 +175,9 @@ def kind_key(raw: Json) -> tuple[Any, ...]:
     return (
         raw.get("level"),
         raw.get("event_type"),
-        origin.get("flow_name"),
-        origin.get("dataset_name"),
-        origin.get("update_id"),
+        find("flow_name"),
+        find("dataset_name"),
+        find("update_id"),
         place.get("path"),
         place.get("line_number"),
         bool(error.get("fatal")),

@@ -14,16 +14,15 @@ from typing import Any, overload
 
 from .event_blocks import Blocks
 from .event_json import (
+    Keyed,
     Kind,
-    event_id,
     event_of,
     extras,
     is_usual,
     iso_text,
+    keyed,
     kind_key,
     kind_of,
-    microseconds,
-    sequence_of,
     timestamp_text,
     words,
 )
@@ -66,40 +65,54 @@ class EventLog:
 
     def add(self, raws: Iterable[Mapping[str, Any]]) -> EventView:
         """Take events as the API sends them; gives those that are new, in time order. What is no object is left out."""
-        seen = self._seen
-        new: list[tuple[int, int, str, Any]] = []
-        for raw in raws:
-            if not isinstance(raw, dict):
-                continue
-            number = raw.get("id")
-            if type(number) is not str or not number:
-                number = event_id(raw)
-            if number not in seen:
-                seen.add(number)
-                new.append((microseconds(raw.get("timestamp")), sequence_of(raw), number, raw))
-        if not new:
-            return EventView(self, array("I"), 0)
-        new.sort(key=_key_of_new)
-        return self._append(new)
-
-    def _append(self, new: list[tuple[int, int, str, Any]]) -> EventView:
         first = len(self._ids)
-        raws = [item[3] for item in new]
-        messages = inert_texts([words(raw.get("message")) for raw in raws], self._safe)
+        self.take(raws)
+        return EventView(self, array("I", range(first, len(self._ids))), len(self._ids) - first)
+
+    def take(self, raws: Iterable[Mapping[str, Any]]) -> list[Keyed]:
+        """As `add`, but gives the new events as they came, with what orders them: for whoever adds them up."""
+        seen = self._seen
+        new: list[Keyed] = []
+        for raw in raws:
+            if isinstance(raw, dict):
+                item = keyed(raw)
+                if item[2] not in seen:
+                    seen.add(item[2])
+                    new.append(item)
+        if new:
+            # No two ids are the same, so the events themselves are never compared.
+            new.sort()
+            self._append(new)
+        return new
+
+    def _append(self, new: list[Keyed]) -> None:
+        first = len(self._ids)
+        times, sequences, ids, raws = zip(*new, strict=True)
+        messages = self._messages(raws)
         kinds = array("I", map(self._kind, raws))
         self._blocks.add(messages, map(extras, raws))
-        self._times.extend([item[0] for item in new])
-        self._sequences.extend([item[1] for item in new])
-        self._ids.extend([item[2] for item in new])
+        self._times.extend(times)
+        self._sequences.extend(sequences)
+        self._ids.extend(ids)
         self._kinds.extend(kinds)
         for row, raw in enumerate(raws, first):
             text = raw.get("timestamp")
-            if not self._times[row] or not is_usual(text):
+            if type(text) is not str or not is_usual(text) or not times[row - first]:
                 self._odd_times[row] = timestamp_text(raw)
         batch = array("I", range(first, len(self._ids)))
         self._order = merged(self._order, batch, self.key)
         self._file_rare(batch, kinds)
-        return EventView(self, batch, len(batch))
+
+    def _messages(self, raws: tuple[dict[str, Any], ...]) -> list[str]:
+        """The messages, safe. Many are the same, and one that was met before needs no second look."""
+        texts = [words(raw.get("message")) for raw in raws]
+        known = dict.fromkeys(texts)
+        distinct = list(known)
+        made = inert_texts(distinct, self._safe)
+        if made is distinct:
+            return texts
+        known.update(zip(distinct, made, strict=True))
+        return [known[text] or "" for text in texts]
 
     def _file_rare(self, batch: array[int], kinds: array[int]) -> None:
         by_kind = Counter(kinds)
@@ -313,7 +326,3 @@ def inert_texts(texts: list[str], make_safe: Callable[[str], str]) -> list[str]:
         return [made]
     size = -(-len(texts) // 8)
     return [t for at in range(0, len(texts), size) for t in inert_texts(texts[at : at + size], make_safe)]
-
-
-def _key_of_new(item: tuple[int, int, str, Any]) -> Key:
-    return item[:3]

@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .event_json import details_object, event_id, iso_text, microseconds, safe, sequence_of, whole, words
+from .event_json import Keyed, details_object, iso_text, keyed, safe, whole, words
 from .pipelines import UPDATE_ENDED, Expectation, Flow
 
 Key = tuple[int, int, str]
@@ -66,46 +66,44 @@ class FlowFold:
 
     def add(self, raws: Iterable[Mapping[str, Any]]) -> None:
         """Take events as the API sends them, in any order; those that were taken before are passed over."""
+        new: list[Keyed] = []
         for raw in raws:
-            details = raw.get("details") if isinstance(raw, dict) else None
-            if not details:
-                continue
+            if isinstance(raw, dict) and raw.get("details"):
+                item = keyed(raw)
+                if item[2] not in self._seen:
+                    self._seen.add(item[2])
+                    new.append(item)
+        self.take(new)
+
+    def take(self, new: Iterable[Keyed]) -> None:
+        """Take events of which none was taken before, as `EventLog.take` gives them."""
+        for at, sequence, number, raw in new:
+            details = raw.get("details")
             if type(details) is not dict:
                 details = details_object(details)
+            if not details:
+                continue
+            origin = raw.get("origin")
+            if type(origin) is not dict:
+                origin = {}
             # By what it holds, not by the event type: a type that nobody knows yet may still carry the progress.
-            progress = details.get("flow_progress")
-            if type(progress) is dict:
-                self._take(raw, progress, self._progress)
+            key = (at, sequence, number)
+            if type(found := details.get("flow_progress")) is dict:
+                self._progress(key, origin, found)
             elif type(found := details.get("flow_definition")) is dict:
-                self._take(raw, found, self._definition)
+                self._definition(key, origin, found)
             elif type(found := details.get("dataset_definition")) is dict:
-                self._take(raw, found, self._dataset)
+                self._dataset(key, origin, found)
             elif type(found := details.get("update_progress")) is dict:
-                self._take(raw, found, self._update)
-
-    def _take(self, raw: Mapping[str, Any], found: dict[str, Any], act: Any) -> None:
-        number = raw.get("id")
-        if type(number) is not str or not number:
-            number = event_id(raw)
-        if number in self._seen:
-            return
-        self._seen.add(number)
-        origin = raw.get("origin")
-        act(
-            (microseconds(raw.get("timestamp")), sequence_of(raw), number),
-            origin if isinstance(origin, dict) else {},
-            found,
-        )
+                self._update(key, found)
 
     # --- one event ---------------------------------------------------------------------------------------------------
 
     def _flow(self, name: object, key: Key) -> _FlowSum:
-        held = self._flows.get(name) if isinstance(name, str) else None
+        held = self._flows.get(name) if type(name) is str else None
         if held is None:
             clean_name = safe(words(name))
-            held = self._flows.get(clean_name)
-            if held is None:
-                held = self._flows[clean_name] = _FlowSum(clean_name)
+            held = self._flows.setdefault(clean_name, _FlowSum(clean_name))
         if held.first is None or key < held.first:
             held.first = key
             self._result = None
@@ -120,10 +118,14 @@ class FlowFold:
         dataset = origin.get("dataset_name")
         if dataset and (flow.spoken_of is None or key < flow.spoken_of[0]):
             flow.spoken_of = (key, safe(words(dataset)))
-        status = words(progress.get("status"))
+        status = progress.get("status")
+        if type(status) is not str:
+            status = words(status)
         if status:
             if key > flow.status_at:
-                flow.status, flow.status_at = safe(status), key
+                flow.status_at = key
+                if flow.status != status:
+                    flow.status = safe(status)
             if status in FLOW_BEGUN and (flow.begun is None or key < flow.begun):
                 flow.begun = key
         metrics = progress.get("metrics")
@@ -136,10 +138,11 @@ class FlowFold:
     def _metrics(self, flow: _FlowSum, key: Key, metrics: dict[str, Any]) -> None:
         for place, name in enumerate(_COUNTED):
             number = metrics.get(name)
-            if number is not None and (number := whole(number)) is not None:
+            if type(number) is not int:
+                number = whole(number)
+            if number is not None:
                 flow.counts[place] = (flow.counts[place] or 0) + number
-        backlog = metrics.get("backlog_bytes")
-        if backlog is not None and key > flow.backlog_at and (backlog := whole(backlog)) is not None:
+        if key > flow.backlog_at and (backlog := whole(metrics.get("backlog_bytes"))) is not None:
             flow.backlog, flow.backlog_at = backlog, key
 
     def _quality(self, flow: _FlowSum, quality: dict[str, Any]) -> None:
@@ -148,12 +151,14 @@ class FlowFold:
         for rule in rules if isinstance(rules, list) else ():
             if not isinstance(rule, dict):
                 continue
-            name = (words(rule.get("name")), words(rule.get("dataset")))
-            sums = flow.rules.get(name)
+            name, dataset = rule.get("name"), rule.get("dataset")
+            place = (name if type(name) is str else words(name), dataset if type(dataset) is str else words(dataset))
+            sums = flow.rules.get(place)
             if sums is None:
-                sums = flow.rules[name] = [0, 0]
-            sums[0] += whole(rule.get("passed_records")) or 0
-            sums[1] += whole(rule.get("failed_records")) or 0
+                sums = flow.rules[place] = [0, 0]
+            passed, failed = rule.get("passed_records"), rule.get("failed_records")
+            sums[0] += passed if type(passed) is int else whole(passed) or 0
+            sums[1] += failed if type(failed) is int else whole(failed) or 0
 
     def _definition(self, key: Key, origin: dict[str, Any], found: dict[str, Any]) -> None:
         output = found.get("output_dataset") or _name_of(found.get("output_sink"))
@@ -182,7 +187,7 @@ class FlowFold:
                         if place in flow.rules:
                             flow.made = self._result = None
 
-    def _update(self, key: Key, origin: dict[str, Any], found: dict[str, Any]) -> None:
+    def _update(self, key: Key, found: dict[str, Any]) -> None:
         state = words(found.get("state"))
         if state and key > self._state_at:
             self._state, self._state_at = safe(state), key
