@@ -107,6 +107,12 @@ def _expect(value: Any, kind: type | tuple[type, ...], name: str, word: str) -> 
         raise ApiError(400, "MALFORMED_REQUEST", f"Could not parse request object: Expected '{word}' for {name}")
 
 
+def _expect_objects(holder: Json, name: str) -> None:
+    _expect(holder.get(name), list, name, "Array")
+    if not all(isinstance(item, dict) for item in holder.get(name) or []):
+        raise ApiError(400, "MALFORMED_REQUEST", f"Could not parse request object: Expected 'Object' for {name}")
+
+
 def _int_field(holder: Json, name: str) -> None:
     value = holder.get(name)
     if isinstance(value, str) and re.fullmatch(r"-?\d{1,18}", value):
@@ -116,13 +122,7 @@ def _int_field(holder: Json, name: str) -> None:
 
 def _check_shapes(settings: Json) -> None:
     for name in ("tasks", "job_clusters", "environments", "parameters"):
-        items = settings.get(name)
-        _expect(items, list, name, "Array")
-        for item in items or []:
-            if not isinstance(item, dict):
-                raise ApiError(
-                    400, "MALFORMED_REQUEST", f"Could not parse request object: Expected 'Object' for {name}"
-                )
+        _expect_objects(settings, name)
     for name in ("schedule", "continuous", "trigger", "git_source", "queue", "health", "tags", "email_notifications"):
         _expect(settings.get(name), dict, name, "Object")
     _expect(settings.get("name"), str, "name", "string")
@@ -131,14 +131,13 @@ def _check_shapes(settings: Json) -> None:
     for task in tasks_of(settings):
         for name in ("task_key", "environment_key", "job_cluster_key", "run_if"):
             _expect(task.get(name), str, name, "string")
-        _expect(task.get("depends_on"), list, "depends_on", "Array")
+        _expect_objects(task, "depends_on")
         _expect(task.get("libraries"), list, "libraries", "Array")
         for name in INT_FIELDS[:3]:
             _int_field(task, name)
         for name in TASK_TYPES:
             _expect(task.get(name), dict, name, "Object")
         for item in task.get("depends_on") or []:
-            _expect(item, dict, "depends_on", "Object")
             _expect(item.get("task_key"), str, "task_key", "string")
 
 

@@ -44,6 +44,7 @@ class SandboxBox:
         method: str,
         path: str,
         body: Any = None,
+        /,
         *,
         raw: bytes | None = None,
         token: str | None = None,
@@ -71,7 +72,7 @@ class SandboxBox:
         finally:
             connection.close()
 
-    def get(self, path: str, **query: Any) -> Any:
+    def get(self, path: str, /, **query: Any) -> Any:
         """The JSON of a GET that must succeed."""
         reply = self.call("GET", path, **query)
         assert reply.status == 200, (path, reply)
@@ -83,7 +84,7 @@ class SandboxBox:
         assert reply.status == 200, (path, reply)
         return reply.body
 
-    def control(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+    def control(self, method: str, path: str, body: Any = None, /, **query: Any) -> Any:
         """`/sandbox/...` that must succeed: `control("POST", "faults", {...})`."""
         reply = self.call(method, f"/sandbox/{path.lstrip('/')}", body, **query)
         assert reply.status == 200, (path, reply)

@@ -439,7 +439,7 @@ def test_what_json_itself_allows_but_nobody_writes() -> None:
     assert (run.start_ms, run.end_ms, run.run_id, run.tasks) == (0, 0, "1", ())
 
 
-# --- answers as they are documented (optional test data) ---------------------------------------------------------------
+# --- answers as they are documented (optional test data) --------------------------------------------------------------
 
 
 def sample(name: str) -> Any:
