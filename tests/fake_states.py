@@ -23,6 +23,7 @@ from dbops_tui.core.state import (
     RunSummary,
     Stale,
     State,
+    Usual,
 )
 from dbops_tui.matrix.model import Diagnosis, Edit, Evidence, Fix, Location, Patch
 
@@ -134,10 +135,9 @@ def task(key: str, state: RunState, start: int, seconds: int, *, id_: str = "", 
         state,
         start_ms=begin,
         end_ms=end,
-        setup_ms=2_000 if begin else 0,
         execution_ms=max(0, seconds - 2) * 1000,
         page_url=_url("103", f"t-{key}"),
-        **{"kind": "notebook", **more},
+        **{"kind": "notebook", "setup_ms": 2_000 if begin else 0, **more},
     )
 
 
@@ -389,6 +389,81 @@ def verified(root: Path = Path("/bundles/retail")) -> State:
     )  # fmt: skip
 
 
+def nightly_run() -> Run:
+    """A repaired run with all there is: a pipeline task, a for_each that failed in few, a branch not taken, a repair."""
+    bad = RunState(Outcome.FAILED, "TERMINATED", "FAILED", "RUN_EXECUTION_ERROR", "CLIENT_ERROR", "connection reset")
+    tasks = (
+        task("load_regions", bad, 0, 40, kind="for_each", setup_ms=9_000, queue_ms=6_000,
+             for_each=ForEachStats(240, 0, 0, 240, 236, 4, ((4, "region file is empty"),))),
+        task("orders_dlt", FAILED, 0, 60, kind="pipeline", pipeline_id="p-1"),
+        task("is_month_end", OK, 41, 1, kind="condition", condition_outcome="false"),
+        task("close_month", RunState(Outcome.EXCLUDED, "TERMINATED", "EXCLUDED"), -1, 0,
+             depends_on=(("is_month_end", "true"),)),
+        task("old_export", RunState(Outcome.DISABLED, "TERMINATED", "DISABLED"), -1, 0),
+        task("clean_up", OK, 60, 95, depends_on=(("load_regions", ""), ("orders_dlt", "")), run_if="ALL_DONE"),
+        task("notify", bad, 60, 5, id_="t-notify-0", depends_on=(("is_month_end", "false"),)),
+        task("notify", OK, 120, 4, id_="t-notify-1", depends_on=(("is_month_end", "false"),)),
+    )  # fmt: skip
+    repairs = (
+        RepairItem("ORIGINAL", "", FAILED, NOW_MS - 300_000, NOW_MS - 200_000, ("t-notify-0", "t-orders_dlt")),
+        RepairItem("REPAIR", "r-1", FAILED, NOW_MS - 190_000, NOW_MS - 145_000, ("t-notify-1", "t-orders_dlt")),
+    )
+    return Run("9001", "103", "orchestrator", FAILED, NOW_MS - 300_000, NOW_MS - 145_000, tasks=tasks, repairs=repairs,
+               page_url=_url("103", "9001"))  # fmt: skip
+
+
+def regions(first: int, count: int) -> tuple[TaskRun, ...]:
+    """Iterations of `load_regions`, those that failed first."""
+    bad = RunState(Outcome.FAILED, "TERMINATED", "FAILED", message="region file is empty")
+    loops = [task(f"load_regions_{n}", bad if n % 60 == 7 else OK, 1, 5, id_=f"i-{n}", kind="notebook")
+             for n in range(first, first + count)]  # fmt: skip
+    return tuple(sorted(loops, key=lambda loop: not loop.state.failed))
+
+
+def past_runs() -> tuple[Run, ...]:
+    """Ten runs of the orchestrator, newest first; `check_quality` fails by turns, `notify` was retried once."""
+    runs = []
+    for number in range(10):
+        begin = NOW_MS - 300_000 - number * 86_400_000
+        flaky = FAILED if number in (1, 3, 4, 7) else OK
+        parts = [
+            TaskRun(f"p-{number}-{key}", key, state, start_ms=begin, end_ms=begin + seconds * 1000,
+                    page_url=_url("103", f"p-{number}-{key}"))
+            for key, state, seconds in (("bronze_setup", OK, 40 + number), ("check_quality", flaky, 20 + number % 3),
+                                        ("publish", UPSTREAM if flaky is FAILED else OK, 8))
+        ]  # fmt: skip
+        if number == 5:
+            parts.append(TaskRun("p-5-publish-0", "publish", FAILED, start_ms=begin - 1, end_ms=begin))
+        runs.append(Run(str(8100 - number), "103", "orchestrator", flaky, begin, begin + 130_000 + number * 2_000,
+                        tasks=tuple(parts), page_url=_url("103", str(8100 - number))))  # fmt: skip
+    return tuple(runs)
+
+
+def past_updates() -> tuple[Update, ...]:
+    """Updates of the pipeline, newest first: one that the platform retried, a validation, a full refresh."""
+    return (
+        Update("u-7743aa10", "p-1", "RUNNING", "RETRY_ON_FAILURE", NOW_MS - 300_000),
+        Update("u-6600bb22", "p-1", "FAILED", "USER_ACTION", NOW_MS - 900_000, message="Update u-66 is FAILED."),
+        Update("u-5500cc33", "p-1", "COMPLETED", "USER_ACTION", NOW_MS - 4_000_000, validate_only=True),
+        Update("u-4400dd44", "p-1", "COMPLETED", "JOB_TASK", NOW_MS - 90_000_000, full_refresh=True),
+        Update("u-3300ee55", "p-1", "CANCELED", "USER_ACTION", NOW_MS - 180_000_000,
+               refresh_selection=("silver.orders",)),
+    )  # fmt: skip
+
+
+def nightly(root: Path = Path("/bundles/retail")) -> State:
+    """A run with all kinds of tasks, repaired once, with past runs to compare it with."""
+    usual = {"clean_up": Usual(50_000, 58_000, 9), "load_regions": Usual(41_000, 45_000, 9)}
+    held = statuses()
+    held["jobs.orchestrator"] = replace(held["jobs.orchestrator"], usual=Usual(100_000, 120_000, 9))
+    return replace(
+        base(root), statuses=held, focus="jobs.orchestrator", run=nightly_run(), requests=(14, 60),
+        iterations={"t-load_regions": regions(0, 100)}, iterations_more={"t-load_regions": "next-1"},
+        child_updates={"t-orders_dlt": update("FAILED")}, task_usual=usual,
+        past_runs={"jobs.orchestrator": past_runs()},
+    )  # fmt: skip
+
+
 ALL: dict[str, Callable[..., State]] = {
     "first": first,
     "base": base,
@@ -402,6 +477,7 @@ ALL: dict[str, Callable[..., State]] = {
     "read_only": read_only,
     "stale": stale,
     "verified": verified,
+    "nightly": nightly,
 }
 
 

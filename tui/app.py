@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 PAINT_EVERY = 0.08  # seconds between two looks at a new State
 FOCUS_AFTER = 0.3  # seconds the cursor rests on a resource before the engine follows it
 NOTICE_FOR = 8.0  # seconds a notice stays
+WALKED = ("timeline", "graph", "history")  # tabs that stay when another resource is followed
 CLOSE_WITHIN = 15.0  # seconds the engine has to finish what is in flight
 
 
@@ -126,9 +127,11 @@ class ConsoleApp(App[int], inherit_bindings=False):
         self._unsubscribe: Callable[[], None] | None = None
         self._notifier: Notifier | None = None
         self._notice_until = 0.0
+        self._minute = int(now() // 60)
         self._focus_wish = ""
         self._asked: set[str] = set()
         self._loaded: set[str] = set()
+        self._history_of: dict[str, str] = {}  # ref -> the newest run when its history was asked for
         self._excerpt_of: object = None
         self.chrome = Chrome(self)
         self._resumed = False
@@ -287,6 +290,12 @@ class ConsoleApp(App[int], inherit_bindings=False):
         for name, view in self.views.items():
             if self._layout.shows(name):
                 view.tick(now_ms)
+        if self.panes.tick(self.state, now_ms):
+            self.views["run"].sync()
+        if now_ms // 60_000 != self._minute:
+            # What is said in minutes (how long ago, when next) is worked out anew once a minute.
+            self._minute = now_ms // 60_000
+            self._refresh_scene()
         if self.notice is not None and self.monotonic() >= self._notice_until:
             self.notice = None
         self.bars["status"].sync()
@@ -295,7 +304,8 @@ class ConsoleApp(App[int], inherit_bindings=False):
     def _follow_changes(self, before: State, after: State) -> None:
         if after.busy and not before.busy and self.pane != "detail":
             self.panes.tab = "cli"
-        if after.focus != before.focus and self.pane != "detail":
+        # The graph, the history or the timeline was chosen for every resource that is walked over.
+        if after.focus != before.focus and self.pane != "detail" and self.panes.tab not in WALKED:
             self.panes.tab = "events" if after.focus.startswith("pipelines.") else "task"
         if after.focus != before.focus and after.focus not in self._asked:
             # The engine went there by itself: then the cursor goes along. What a person asked for may come late.
@@ -374,6 +384,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
         ):
             self._loaded.add(task.run_id)
             self.spawn(self.engine.load_output(task.run_id), "output")
+        self._load_history()
         diagnosis = self.panes.diagnosis.diagnosis
         location = diagnosis.location if diagnosis is not None else None
         bundle = self.state.bundle
@@ -384,6 +395,19 @@ class ConsoleApp(App[int], inherit_bindings=False):
             self._excerpt_of = wanted
             if bundle is not None and location is not None:
                 self.spawn(self._load_excerpt(bundle.root, location.file, location.line), "excerpt")
+
+    def _load_history(self) -> None:
+        """Ask for past runs or updates where they are looked at, and again when there is a newer one."""
+        resource = self._resource()
+        if self.panes.tab != "history" or not self._layout.shows("detail") or resource is None:
+            return
+        if resource.type in ("jobs", "pipelines"):
+            status = self.state.statuses.get(resource.ref)
+            newest = status.history[0] if status is not None and status.history else None
+            seen = f"{newest.id} {newest.state.active}" if newest is not None else ""
+            if self._history_of.get(resource.ref) != seen:
+                self._history_of[resource.ref] = seen
+                self.spawn(self.engine.load_history(resource.ref), "history")
 
     async def _load_excerpt(self, root: Any, file: str, line: int | None) -> None:
         from .excerpts import read_excerpt
@@ -419,6 +443,8 @@ class ConsoleApp(App[int], inherit_bindings=False):
         if layout == self._layout:
             return
         self._layout = layout
+        detail = layout.boxes.get("detail")
+        self.panes.room = detail.width if detail is not None else 0
         for name, widget in (*self.views.items(), *self.bars.items(), *(("prompt", found) for found in prompt)):
             box = layout.boxes.get(name)
             widget.display = box is not None
@@ -522,6 +548,8 @@ class ConsoleApp(App[int], inherit_bindings=False):
     def on_line_view_moved(self, event: LineView.Moved) -> None:
         if event.view.screen is not self.screen_stack[0]:
             return
+        if event.page is self.panes.graph and event.key:
+            self.panes.go_to_task(event.key, self.views["run"].body_height)
         if event.view.id == "resources":
             entry = self.panes.resources.entry()
             ref = entry.resource.ref if entry is not None else ""

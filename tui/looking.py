@@ -412,6 +412,8 @@ class Looking:
             self._open_task(view)
         elif view.page is app.panes.events:
             self._open_event()
+        elif view.page is app.panes.graph and app.panes.go_to_task(key, app.views["run"].body_height):
+            app.go_to_pane("run")
 
     def _open_task(self, view: LineView) -> None:
         app = self.app

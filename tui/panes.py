@@ -6,6 +6,7 @@ Never keeps anything that the State does not say, but for which tab was chosen.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from ..core.bundle import Resource
 from ..core.runs import Run, TaskRun
@@ -20,14 +21,22 @@ from ..widgets.output import LogPage, output_lines
 from ..widgets.page import Page, TextLine, TextPage
 from ..widgets.problems import bundle_lines, cli_lines, identity_lines
 from ..widgets.resource_tree import ResourcePage
-from ..widgets.run_tree import RunPage, run_progress
+from ..widgets.run_nodes import Parts
+from ..widgets.run_tree import RunPage, run_progress, usual_words
 from ..widgets.spans import Span, Spans, span
 from ..widgets.update_tree import UpdatePage, flow_progress
 from ..widgets.words import clock, duration
 
+if TYPE_CHECKING:
+    from ..core.run_stats import Share
+    from ..widgets.graph import GraphPage
+    from ..widgets.history import HistoryPage
+
 TABS: tuple[tuple[str, str], ...] = (
     ("task", "Details"),
     ("timeline", "Timeline"),
+    ("graph", "Graph"),
+    ("history", "History"),
     ("output", "Output"),
     ("events", "Events"),
     ("cli", "CLI"),
@@ -50,8 +59,17 @@ class Panes:
         self.output = LogPage(wraps=True, follow=False)
         self.events = EventsPage()
         self.cli = CliPage()
+        self.graph: GraphPage | None = None  # made when first looked at, like the two below
+        self.history: HistoryPage | None = None
+        self.updates: TextPage | None = None
         self.tab = "task"
+        self.room = 0  # cells for the names of the tabs; 0 is any number
+        self.marked: frozenset[str] = frozenset()  # task keys, or datasets, chosen for what comes next
         self.excerpt: Excerpt | None = None
+        self._of_pipeline = False  # whether the history on show is that of a pipeline
+        self._graph_of: tuple[object, ...] = ()
+        self._share: Share | None = None
+        self._share_seen: tuple[object, ...] = ()
         self._notes: tuple[tuple[Diagnosis, ...], dict[str, str]] = ((), {})
         self._output_of: tuple[object, ...] = ()
 
@@ -66,14 +84,15 @@ class Panes:
 
     def detail_page(self, state: State) -> Page:
         """The page of the chosen tab."""
-        pages: dict[str, Page] = {
-            "task": self.task,
+        pages: dict[str, Page | None] = {
             "timeline": self.update_timeline if self.is_pipeline(state) else self.run_timeline,
+            "graph": self.graph,
+            "history": self.updates if self._of_pipeline else self.history,
             "output": self.output,
             "events": self.events,
             "cli": self.cli,
         }
-        return pages[self.tab]
+        return pages.get(self.tab) or self.task
 
     def lower_page(self, state: State) -> Page:
         """The diagnosis, or what stands in the way of there being one."""
@@ -84,6 +103,13 @@ class Panes:
         page = self.lower_page(state)
         return len(page.source) + (6 if state.diagnoses else 1) if isinstance(page, TextPage) and page.source else 0
 
+    def tick(self, state: State, now_ms: int) -> bool:
+        """Time has passed: whether the title of the run or update says something else now."""
+        page = self.run_page(state)
+        before = (page.title, page.aside)
+        self._show_run_head(state, now_ms)
+        return (page.title, page.aside) != before
+
     # --- filling -----------------------------------------------------------------------------------------------------
 
     def show(self, state: State, now_ms: int) -> None:
@@ -92,8 +118,12 @@ class Panes:
         self.resources.show(state.bundle, state.statuses, state.focus)
         notes = self._notes_of(state.diagnoses)
         runs = (self.run, self.run_timeline) if self.tab == "timeline" else (self.run,)
+        parts = Parts(
+            *(state.child_runs, state.iterations, state.outputs, notes),
+            *(state.child_updates, state.iterations_more, state.task_usual, self.marked),
+        )
         for run_page in runs:
-            run_page.show(state.run, state.child_runs, state.iterations, state.outputs, notes, now_ms)
+            run_page.show_parts(state.run, parts, now_ms)
         updates = (self.update, self.update_timeline) if self.tab == "timeline" else (self.update,)
         for update_page in updates:
             update_page.show(state.update, now_ms)
@@ -121,9 +151,23 @@ class Panes:
             lines = [*flow_lines(flow, glyphs), TextLine()] if flow is not None else []
             lines += update_lines(state.update, glyphs)
         elif task is not None:
-            lines = task_lines(task, glyphs, task.end_ms or task.start_ms)
+            lines = task_lines(
+                task,
+                glyphs,
+                task.end_ms or task.start_ms,
+                usual=state.task_usual.get(task.task_key),
+                iterations=state.iterations.get(task.run_id, ()),
+                update=state.child_updates.get(task.run_id),
+            )
         elif state.run is not None:
-            lines = run_lines(state.run, state.run.end_ms or state.run.start_ms, glyphs)
+            status = state.statuses.get(state.focus)
+            lines = run_lines(
+                state.run,
+                state.run.end_ms or state.run.start_ms,
+                glyphs,
+                share=self._share_of(state),
+                usual=status.usual if status is not None else None,
+            )
         elif resource is not None:
             lines = resource_lines(resource, state.statuses.get(resource.ref), now_ms // 60_000 * 60_000, glyphs)
         else:
@@ -137,9 +181,67 @@ class Panes:
             if other:
                 self.output.top, self.output.left = 0, 0
             self.output.set_lines(output_lines(task, output, glyphs), empty=[((_no_output(task), "muted"),)])
+        if self.tab == "graph":
+            self._show_graph(state, resource, of_resource=of_resource)
+        elif self.tab == "history":
+            self._show_history(state, resource, now_ms)
         heads = self._tab_heads()
         for page in (self.task, self.run_timeline, self.update_timeline, self.output, self.events, self.cli):
             page.set_head(heads)
+        if self.graph is not None:
+            self.graph.set_head(heads)
+        if self.history is not None:
+            self.history.set_head(heads)
+        if self.updates is not None:
+            self.updates.set_head(heads)
+
+    def _show_graph(self, state: State, resource: Resource | None, *, of_resource: bool) -> None:
+        """The tasks of the run or the flows of the update; of a job that is only looked at, what it declares."""
+        from ..widgets import graph_nodes
+        from ..widgets.graph import GraphPage
+
+        if self.graph is None:
+            self.graph = GraphPage()
+        elsewhere = of_resource and resource is not None and resource.ref != state.focus
+        run, update = (None, None) if elsewhere else (state.run, state.update)
+        seen = (resource, run, update)
+        if len(self._graph_of) == 3 and all(a is b for a, b in zip(seen, self._graph_of, strict=True)):
+            return
+        self._graph_of = seen
+        if update is not None and (run is None or self.is_pipeline(state)):
+            self.graph.show(graph_nodes.flow_nodes(update, self.glyphs), nothing="No flow is known of this update yet.")
+        elif run is not None:
+            self.graph.show(graph_nodes.task_nodes(run, self.glyphs), nothing="This run has no tasks yet.")
+        elif resource is not None and resource.type == "jobs":
+            nodes = graph_nodes.declared_nodes(resource.config, self.glyphs)
+            self.graph.show(nodes, nothing="This job declares no tasks.")
+        else:
+            self.graph.show([], nothing="There is a graph of a job's tasks, and of an update's flows once one has run.")
+
+    def _show_history(self, state: State, resource: Resource | None, now_ms: int) -> None:
+        from ..widgets.history import HistoryPage, update_history_lines
+
+        ref = resource.ref if resource is not None else state.focus
+        self._of_pipeline = ref.startswith("pipelines.")
+        if self._of_pipeline:
+            if self.updates is None:
+                self.updates = TextPage(cursor=True)
+            updates = state.past_updates.get(ref)
+            words = "Past updates are being read." if updates is None else "No update has run yet."
+            url = resource.url if resource is not None else ""
+            minute = now_ms // 60_000 * 60_000
+            self.updates.set_lines(
+                update_history_lines(updates or (), url, minute, self.glyphs), empty=[((words, "muted"),)]
+            )
+            return
+        if self.history is None:
+            self.history = HistoryPage()
+        runs = state.past_runs.get(ref)
+        known = ref.startswith("jobs.")
+        words = "Past runs are being read." if runs is None else "No run has ended yet."
+        self.history.show(
+            runs or (), nothing=words if known else "There is a history of a job's runs and a pipeline's updates."
+        )
 
     def chosen_task(self, state: State) -> TaskRun | None:
         """The task run under the cursor of the run."""
@@ -147,6 +249,13 @@ class Panes:
             return None
         item = self.run.item()
         return item.task if item is not None else None
+
+    def go_to_task(self, name: str, height: int) -> bool:
+        """Put the cursor of the run on the task, or that of the update on the flow, of this name."""
+        found = self.run.find(
+            lambda node: node.depth == 0 and getattr(getattr(node.data, "task", None), "task_key", "") == name
+        )
+        return self.run.go_to(found, height) if found else self.update.go_to(name, height)
 
     def _notes_of(self, diagnoses: tuple[Diagnosis, ...]) -> Mapping[str, str]:
         if self._notes[0] is not diagnoses:
@@ -171,35 +280,71 @@ class Panes:
             aside: list[Span] = [(f"{sign} ", role), span(word, f"{role}+b")]
             if total:
                 aside.append((f" {done}/{total} flows", "muted"))
+            if update.cause == "RETRY_ON_FAILURE":
+                aside.append((" retried by the platform", "warn"))
+            if update.validate_only:
+                aside.append((" validation only", "muted"))
             self.update.set_head((span(name, "b"), span(f" update {update.update_id[:8]}", "muted")), tuple(aside))
             return
         if run is None:
             self.run.set_head(((name or "Run", ""),))
             return
         sign, role = state_look(run.state, glyphs)
-        aside = [(f"{sign} ", role), span(state_words(run.state), f"{role}+b")]
+        words = state_words(run.state)
+        share = self._share_of(state) if run.state.failed else None
+        if share is not None:
+            sign, role = glyphs.partly, "warn"
+            words = f"partly: {share.succeeded:,} of {share.total:,} {share.unit}"
+        aside = [(f"{sign} ", role), span(words, f"{role}+b")]
+        status = state.statuses.get(state.focus)
+        usual = status.usual if status is not None and not run.state.failed else None
+        compared = usual_words(run.elapsed_ms(now_ms), usual, active=run.state.active) if run.start_ms else ("", "")
         if run.state.active:
             done, total = run_progress(run)
             aside.append((f" {done}/{total} tasks", "muted"))
-            if run.start_ms:
+            if run.start_ms and compared[1] != "warn":
                 aside.append((f" since {clock(run.start_ms)}", "faint"))
         elif run.start_ms:
             aside.append((f" {duration(run.elapsed_ms(now_ms))}", "muted"))
+        if compared[0]:
+            aside += [(" ", ""), (compared[0].partition(" (")[0], compared[1])]
         repairs = sum(item.kind == "REPAIR" for item in run.repairs)
         title: list[Span] = [span(name or run.name, "b"), span(f" run {run.run_id}", "muted")]
         if repairs:
             title.append((f" {glyphs.dot} repair {repairs}", "muted"))
         self.run.set_head(tuple(title), tuple(aside))
 
+    def _share_of(self, state: State) -> Share | None:
+        """How much of the run succeeded, where that makes its failure a warning; worked out once for each state."""
+        seen = (state.run, state.child_runs, state.iterations)
+        if len(self._share_seen) != 3 or not all(a is b for a, b in zip(seen, self._share_seen, strict=True)):
+            from ..core.run_stats import partial_success
+
+            self._share_seen = seen
+            run = state.run
+            self._share = partial_success(run, state.child_runs, state.iterations) if run is not None else None
+        return self._share
+
+    @property
+    def _all_tabs_fit(self) -> bool:
+        return not self.room or sum(len(word) + 3 for _, word in TABS) + 6 <= self.room
+
     def _tab_heads(self) -> Spans:
+        """The names of all tabs, the chosen one marked; where they do not fit, the chosen one and which it is."""
         heads: list[Span] = []
+        if not self._all_tabs_fit:
+            number, word = next((n, word) for n, (name, word) in enumerate(TABS, 1) if name == self.tab)
+            return ((word, "accent+b+u"), (f" {number}/{len(TABS)}", "muted"), (" [ ]", "faint"))
         for number, (name, word) in enumerate(TABS):
             heads += [(f" {self.glyphs.side} ", "rule")] if number else []
             heads.append((word, "accent+b+u" if name == self.tab else "muted"))
         return tuple(heads)
 
     def tab_at(self, x: int) -> str:
-        """The tab whose name stands at cell `x` of the title; empty where none does."""
+        """The tab whose name stands at cell `x` of the title, the next one where only one name fits; else empty."""
+        names = [name for name, _ in TABS]
+        if not self._all_tabs_fit:
+            return names[(names.index(self.tab) + 1) % len(names)]
         at = 0
         for name, word in TABS:
             if at <= x < at + len(word):

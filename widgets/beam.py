@@ -6,6 +6,7 @@ Never animates: the window of a running run grows by steps, so that bars of what
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .glyphs import Glyphs
 from .spans import Span, Spans
@@ -38,6 +39,14 @@ def window_of(start_ms: int, end_ms: int, now_ms: int, latest_ms: int = 0) -> Wi
     return Window(start_ms, start_ms + length * 1000)
 
 
+class Part(NamedTuple):
+    """A stretch at the start of a bar: how long it is, and the sign and role it is drawn with."""
+
+    length_ms: int
+    sign: str
+    role: str
+
+
 def beam(
     window: Window,
     start_ms: int,
@@ -46,9 +55,9 @@ def beam(
     role: str,
     glyphs: Glyphs,
     *,
-    parts: tuple[tuple[int, str], ...] = (),
+    parts: tuple[Part, ...] = (),
 ) -> Spans:
-    """The bar from `start_ms` to `end_ms` in `width` cells; `parts` are (length in ms, role) from the start of it.
+    """The bar from `start_ms` to `end_ms` in `width` cells; `parts` stand at its start, one after the other.
 
     What is left of the bar after the parts has `role`. Half cells are used where the signs have them.
     """
@@ -59,27 +68,27 @@ def beam(
     scale = width * 2 / window.length
     first = min(max(0, round((start_ms - window.start_ms) * scale)), width * 2 - 1)
     last = min(max(first + 1, round((end_ms - window.start_ms) * scale)), width * 2)
-    halves: list[str] = [""] * (width * 2)
+    halves: list[Span] = [("", "")] * (width * 2)
     position = float(first)
-    for length, part_role in parts:
-        stop = min(position + length * scale, last - 1)
+    for part in parts:
+        stop = max(position, min(position + part.length_ms * scale, last - 1))
         for half in range(round(position), round(stop)):
-            halves[half] = part_role
+            halves[half] = (part.sign, part.role)
         position = stop
     for half in range(round(position), last):
-        halves[half] = role
-    cells: list[Span] = []
-    for cell in range(width):
-        left, right = halves[cell * 2], halves[cell * 2 + 1]
-        if left and right:
-            cells.append((glyphs.beam, right))
-        elif left:
-            cells.append((glyphs.beam_right, left))
-        elif right:
-            cells.append((glyphs.beam_left, right))
-        else:
-            cells.append((" ", ""))
-    return _merged(cells)
+        halves[half] = (glyphs.beam, role)
+    return _merged([_cell(halves[cell * 2], halves[cell * 2 + 1], glyphs) for cell in range(width)])
+
+
+def _cell(left: Span, right: Span, glyphs: Glyphs) -> Span:
+    """One cell of a bar from its two halves."""
+    if left[0] and right[0]:
+        return right
+    if left[0]:
+        return (glyphs.beam_right, left[1]) if left[0] == glyphs.beam else left
+    if right[0]:
+        return (glyphs.beam_left, right[1]) if right[0] == glyphs.beam else right
+    return (" ", "")
 
 
 def axis(window: Window, width: int, glyphs: Glyphs) -> Spans:

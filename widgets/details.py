@@ -5,17 +5,21 @@ Never fetches; a fact that is not known has no line.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from ..core.bundle import Resource
 from ..core.pipelines import Flow, Update
 from ..core.runs import Run, TaskRun
-from ..core.state import ResourceStatus
+from ..core.state import ResourceStatus, Usual
 from .glyphs import Glyphs, pipeline_look, state_look, state_words
 from .page import TextLine
 from .spans import Spans, paragraphs, span
 from .theme import linked
-from .words import ago, brief, count, duration, iso_clock, moment, size
+from .words import ago, brief, count, duration, iso_clock, moment, size, until
+
+if TYPE_CHECKING:
+    from ..core.run_stats import Share
 
 LABEL = 12
 
@@ -37,7 +41,7 @@ def resource_lines(resource: Resource, status: ResourceStatus | None, now_ms: in
         fact("page", resource.url, linked("accent", resource.url), key=f"url:{resource.url}") if resource.url else None,
         fact("needs", ", ".join(resource.depends_on)) if resource.depends_on else None,
         fact("status", "not deployed yet") if not resource.id and resource.modified_status == "created" else None,
-        fact("schedule", schedule_words(resource)) if schedule_words(resource) else None,
+        *schedule_lines(resource, status, now_ms),
         fact("parameters", ", ".join(f"{k}={v}" for k, v in parameters_of(resource)))
         if parameters_of(resource)
         else None,
@@ -63,24 +67,27 @@ def resource_lines(resource: Resource, status: ResourceStatus | None, now_ms: in
                     key=f"url:{run.page_url}" if run.page_url else "",
                 )
             )
-        past = sorted(r.end_ms - r.start_ms for r in status.history if r.end_ms and r.start_ms and r.state.succeeded)
-        if len(past) >= 3:
-            lines.append(TextLine(((f"median {brief(past[len(past) // 2])} of {len(past)} good runs", "faint"),)))
+    if status is not None and status.usual is not None:
+        lines.append(TextLine((span(usual_text(status.usual), "muted"),)))
     return lines
 
 
-def run_lines(run: Run, now_ms: int, glyphs: Glyphs) -> list[TextLine]:
-    """The run itself: state, times, trigger, repairs."""
+def run_lines(
+    run: Run, now_ms: int, glyphs: Glyphs, *, share: Share | None = None, usual: Usual | None = None
+) -> list[TextLine]:
+    """The run itself: state, times, trigger, repairs. `share` is what succeeded of one that failed in few."""
     sign, role = state_look(run.state, glyphs)
     lines: list[TextLine] = [
         TextLine(((f"{sign} ", role), span(state_words(run.state), f"{role}+b"), span(f"  run {run.run_id}", "muted"))),
         TextLine(),
     ]
+    lines += share_lines(share) if share is not None else []
     lines += _state_lines(run.state.message, run.state.code, run.state.life, run.state.result)
     lines += [
         fact("job", run.name) if run.name else TextLine(),
         fact("started", moment(run.start_ms)) if run.start_ms else TextLine(),
         fact("took", _time_words(run.elapsed_ms(now_ms), run.queue_ms, run.setup_ms, run.execution_ms)),
+        fact("usually", usual_text(usual).removeprefix("usually ")) if usual is not None else TextLine(),
         fact("trigger", run.trigger.lower().replace("_", " ")) if run.trigger else TextLine(),
         fact("by", run.creator) if run.creator else TextLine(),
         fact("parameters", ", ".join(f"{k}={v}" for k, v in run.parameters)) if run.parameters else TextLine(),
@@ -101,8 +108,16 @@ def run_lines(run: Run, now_ms: int, glyphs: Glyphs) -> list[TextLine]:
     return [line for line in lines if line.spans or line is lines[1]]
 
 
-def task_lines(task: TaskRun, glyphs: Glyphs, now_ms: int) -> list[TextLine]:
-    """One task run: what it is, what became of it, and why."""
+def task_lines(
+    task: TaskRun,
+    glyphs: Glyphs,
+    now_ms: int,
+    *,
+    usual: Usual | None = None,
+    iterations: Sequence[TaskRun] = (),
+    update: Update | None = None,
+) -> list[TextLine]:
+    """One task run: what it is, what became of it, and why. `update` is the one that a pipeline task started."""
     sign, role = state_look(task.state, glyphs)
     lines: list[TextLine] = [
         TextLine(
@@ -115,13 +130,30 @@ def task_lines(task: TaskRun, glyphs: Glyphs, now_ms: int) -> list[TextLine]:
         ),
         TextLine(),
     ]
+    if task.for_each is not None and task.state.failed:
+        from ..core.run_stats import share_of_task  # here, because the first paint needs none
+
+        share = share_of_task(task, iterations)
+        lines += share_lines(share) if share is not None and share.enough() else []
     lines += _state_lines(task.state.message, task.state.code, task.state.life, task.state.result)
     if task.start_ms:
         lines.append(fact("started", moment(task.start_ms)))
         elapsed = task.elapsed_ms(now_ms)
         lines.append(fact("took", _time_words(elapsed, task.queue_ms, task.setup_ms, task.execution_ms)))
+    if usual is not None:
+        lines.append(fact("usually", usual_text(usual).removeprefix("usually ")))
     if task.attempt:
         lines.append(fact("attempt", str(task.attempt + 1)))
+    if update is not None:
+        sign, role, word = pipeline_look(update.state, glyphs)
+        done = sum(flow.status == "COMPLETED" for flow in update.flows)
+        flows = f", {done} of {len(update.flows)} flows completed" if update.flows else ""
+        lines.append(fact("update", f"{update.update_id}: {sign} {word}{flows}", role))
+        lines += [
+            TextLine(((" " * LABEL, ""), *line), indent=LABEL)
+            for line in paragraphs(update.message, limit=4)
+            if line[0][0]
+        ]
     if task.depends_on:
         needs = ", ".join(key + (f" is {outcome}" if outcome else "") for key, outcome in task.depends_on)
         rule = "" if task.run_if in ("", "ALL_SUCCESS") else f"  ({task.run_if.lower().replace('_', ' ')})"
@@ -211,18 +243,40 @@ def parameters_of(resource: Resource) -> tuple[tuple[str, str], ...]:
     return ()
 
 
-def schedule_words(resource: Resource) -> str:
-    """When a job runs by itself, as its YAML says; empty where it does not."""
+def schedule_lines(resource: Resource, status: ResourceStatus | None, now_ms: int) -> list[TextLine]:
+    """When it runs by itself and when next, as its YAML says; nothing where it does not."""
     config = resource.config
-    schedule = config.get("schedule")
-    if isinstance(schedule, dict):
-        paused = " (paused)" if str(schedule.get("pause_status", "")).upper() == "PAUSED" else ""
-        zone = schedule.get("timezone_id", "")
-        return f"{schedule.get('quartz_cron_expression', '')} {zone}{paused}".strip()
-    trigger = config.get("trigger")
-    if isinstance(trigger, dict):
-        return ", ".join(str(name).replace("_", " ") for name in trigger if name != "pause_status")
-    return "continuous" if config.get("continuous") else ""
+    if not any(config.get(name) for name in ("schedule", "trigger", "continuous")):
+        return []
+    from ..core.schedules import next_runs, trigger_of  # here, because the first paint needs none
+
+    trigger = trigger_of(config)
+    if trigger is None:
+        return []
+    words = f"{trigger.words}  (paused)" if trigger.paused else trigger.words
+    lines = [fact("schedule", words, "warn" if trigger.paused else "")]
+    last = status.history[0].start_ms if status is not None and status.history else 0
+    for at in next_runs(trigger, now_ms, 1, last_start_ms=last):
+        lines.append(fact("next run", f"in {until(at, now_ms)}, {moment(at)}"))
+    return lines
+
+
+def usual_text(usual: Usual) -> str:
+    """`usually 2:24, 9 of 10 within 2:35, of 9 good runs`."""
+    runs = f"{usual.runs} good runs"
+    return f"usually {duration(usual.median_ms)}, 9 of 10 within {duration(usual.p90_ms)}, of {runs}"
+
+
+def share_lines(share: Share) -> list[TextLine]:
+    """That a failure is a warning, because nearly all succeeded, with those that did not."""
+    lines = [
+        fact("partly", share.words, "warn"),
+        TextLine((((" " * LABEL), ""), ("counts as a warning: 90 % and more did well", "muted")), indent=LABEL),
+    ]
+    if share.failed:
+        shown = ", ".join(share.failed[:20]) + (f" and {len(share.failed) - 20} more" if len(share.failed) > 20 else "")
+        lines.append(fact("failed", shown, "error"))
+    return lines
 
 
 def _state_lines(message: str, code: str, life: str, result: str) -> list[TextLine]:

@@ -36,6 +36,9 @@ class Glyphs:
     tee: str = "┬"
     tee_left: str = "├"
     tee_up: str = "┴"
+    tee_right: str = "┤"
+    cross: str = "┼"
+    corners: str = "╭╮╰╯"
     bars: str = "▁▂▃▄▅▆"
     beam: str = "━"
     beam_left: str = "╺"
@@ -47,6 +50,9 @@ class Glyphs:
     to: str = "→"
     critical: str = "◂"
     dash: str = "–"
+    queue: str = "┄"
+    setup: str = "─"
+    chosen: str = "∗"
 
 
 UNICODE = Glyphs()
@@ -71,6 +77,9 @@ ASCII = Glyphs(
     tee="+",
     tee_left="+",
     tee_up="+",
+    tee_right="+",
+    cross="+",
+    corners="++++",
     bars="_.:-=#",
     beam="=",
     beam_left="=",
@@ -82,6 +91,9 @@ ASCII = Glyphs(
     to="->",
     critical="<",
     dash="-",
+    queue=".",
+    setup="-",
+    chosen="#",
 )
 
 

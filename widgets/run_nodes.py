@@ -1,4 +1,4 @@
-"""From a run to the nodes of its outline: attempts under their task, nested runs opened in place, followers folded.
+"""From a run to the nodes of its outline: attempts, nested runs and updates under their task, followers folded.
 
 Pure; nodes of what did not change are kept, so that only what differs is drawn again.
 """
@@ -6,11 +6,18 @@ Pure; nodes of what did not change are kept, so that only what differs is drawn 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from ..core.pipelines import Flow, Update
 from ..core.runs import Outcome, Run, TaskOutput, TaskRun
+from ..core.state import Usual
 from .outline import Node
+from .update_tree import flows_in_order
+
+if TYPE_CHECKING:
+    from ..core.run_stats import Share
 
 _FOLLOWERS = frozenset({Outcome.UPSTREAM_FAILED, Outcome.UPSTREAM_CANCELED})
 _MAX_DEPTH = 8
@@ -18,14 +25,30 @@ _MAX_DEPTH = 8
 
 @dataclass(frozen=True, slots=True)
 class TaskItem:
-    """A task run as the outline shows it. `note` is the short reason; `attempt` > 0 names an older attempt."""
+    """A task run as the outline shows it. `note` is the short reason; `attempt` > 0 names an older attempt.
+
+    `during` says in which repair it ran; `share` how much of it succeeded, where that makes its failure a warning;
+    `update` is the one that a pipeline task started.
+    """
 
     task: TaskRun
     note: str = ""
     attempt: int = 0
-    because: str = ""  # the task whose failure holds this one back
+    because: str = ""  # what holds this one back: the task that failed, or the condition that went the other way
     critical: bool = False
     iteration: bool = False
+    during: str = ""
+    marked: bool = False
+    usual: Usual | None = None
+    share: Share | None = None
+    update: Update | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FlowItem:
+    """A flow of the update that a pipeline task started."""
+
+    flow: Flow
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +58,28 @@ class Extra:
     text: str
 
 
-RunItem = TaskItem | Extra
+RunItem = TaskItem | FlowItem | Extra
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """What is known beside the run itself, by task run id; `notes` (short reasons) and `usual` by task key.
+
+    `more` holds, for a `for_each`, the token of the next page of its iterations; empty where there is none.
+    """
+
+    child_runs: Mapping[str, Run] = field(default_factory=dict)
+    iterations: Mapping[str, tuple[TaskRun, ...]] = field(default_factory=dict)
+    outputs: Mapping[str, TaskOutput] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+    child_updates: Mapping[str, Update] = field(default_factory=dict)
+    more: Mapping[str, str] = field(default_factory=dict)
+    usual: Mapping[str, Usual] = field(default_factory=dict)
+    marked: Set[str] = frozenset()
+
+    def same(self, other: Parts) -> bool:
+        """Whether both hold the very same things: then nothing has to be made anew."""
+        return all(getattr(self, name) is getattr(other, name) for name in self.__slots__)
 
 
 class RunNodes:
@@ -44,35 +88,24 @@ class RunNodes:
     def __init__(self) -> None:
         self._held: dict[str, Node[RunItem]] = {}
         self._orders: dict[str, tuple[tuple[object, ...], list[int], dict[str, str]]] = {}
+        self._parts = Parts()
 
-    def make(
-        self,
-        run: Run | None,
-        child_runs: Mapping[str, Run],
-        iterations: Mapping[str, tuple[TaskRun, ...]],
-        outputs: Mapping[str, TaskOutput],
-        notes: Mapping[str, str],
-    ) -> list[Node[RunItem]]:
-        """The nodes of `run` from the top. `notes` are short reasons by task key."""
+    def make(self, run: Run | None, parts: Parts) -> list[Node[RunItem]]:
+        """The nodes of `run` from the top."""
+        self._parts = parts
         nodes: list[Node[RunItem]] = []
         if run is not None:
-            self._run(run, 0, nodes, child_runs, iterations, outputs, notes)
+            self._run(run, 0, nodes)
         self._held = {node.key: node for node in nodes}
         return nodes
 
-    def _run(
-        self,
-        run: Run,
-        depth: int,
-        nodes: list[Node[RunItem]],
-        child_runs: Mapping[str, Run],
-        iterations: Mapping[str, tuple[TaskRun, ...]],
-        outputs: Mapping[str, TaskOutput],
-        notes: Mapping[str, str],
-    ) -> None:
+    def _run(self, run: Run, depth: int, nodes: list[Node[RunItem]]) -> None:
+        parts = self._parts
         latest, older = latest_and_older(run.tasks)
         order, causes = self._order(run.run_id, latest)
         critical = critical_path(latest) if not run.state.active else frozenset()
+        during = repairs_of(run)
+        branches = {task.task_key: task.condition_outcome for task in latest if task.condition_outcome}
         followers: dict[str, list[TaskRun]] = {}
         for index in order:
             task = latest[index]
@@ -82,32 +115,77 @@ class RunNodes:
             task = latest[index]
             if task.task_key in causes:
                 continue
-            child = child_runs.get(task.run_id) if depth < _MAX_DEPTH else None
+            child = parts.child_runs.get(task.run_id) if depth < _MAX_DEPTH else None
+            update = parts.child_updates.get(task.run_id)
             attempts = older.get(task.task_key, ())
-            loops = iterations.get(task.run_id, ())
+            loops = parts.iterations.get(task.run_id, ())
             held_back = followers.get(task.task_key, ())
-            lazy = (task.kind == "run_job" and child is None and bool(task.start_ms)) or (
-                task.for_each is not None and not loops and task.for_each.total > 0
+            share = self._share(task, child, loops) if task.state.failed else None
+            item = TaskItem(
+                task,
+                parts.notes.get(task.task_key) or _reason(task, parts.outputs.get(task.run_id)),
+                because=_not_taken(task, branches),
+                critical=task.task_key in critical,
+                during=during.get(task.run_id, ""),
+                marked=depth == 0 and task.task_key in parts.marked,
+                usual=parts.usual.get(task.task_key) if depth == 0 else None,
+                share=share,
+                update=update,
             )
-            has_parts = bool(child or attempts or loops or held_back)
-            opened = bool(held_back) or (child is not None and (child.state.failed or child.state.active))
-            note = notes.get(task.task_key) or _reason(task, outputs.get(task.run_id))
-            item = TaskItem(task, note, critical=task.task_key in critical)
-            nodes.append(self._node(_key(run, task), depth, item, has_parts or lazy, lazy and not has_parts, opened))
+            has_parts = bool(child or attempts or loops or held_back or (update is not None and update.flows))
+            lazy = bool(task.start_ms) and (
+                (task.kind == "run_job" and child is None)
+                or (task.kind == "pipeline" and update is None)
+                or (task.for_each is not None and not loops and task.for_each.total > 0)
+            )
+            worth_it = (child is not None and (child.state.failed or child.state.active)) or (
+                update is not None and (update.failed or not update.ended)
+            )
+            nodes.append(
+                self._node(
+                    *(_key(run, task), depth, item, has_parts or lazy, lazy and not has_parts),
+                    opened=bool(held_back) or worth_it,
+                )
+            )
             for old in attempts:
-                note = _reason(old, outputs.get(old.run_id))
-                nodes.append(self._node(old.run_id, depth + 1, TaskItem(old, note, attempt=old.attempt + 1)))
+                note = _reason(old, parts.outputs.get(old.run_id))
+                label = during.get(old.run_id, "")
+                nodes.append(
+                    self._node(old.run_id, depth + 1, TaskItem(old, note, attempt=old.attempt + 1, during=label))
+                )
             if child is not None:
-                self._run(child, depth + 1, nodes, child_runs, iterations, outputs, notes)
-            for loop in sorted(loops, key=lambda t: not t.state.failed):
-                note = _reason(loop, outputs.get(loop.run_id))
-                nodes.append(self._node(loop.run_id, depth + 1, TaskItem(loop, note, iteration=True)))
-            if loops and task.for_each is not None and task.for_each.total > len(loops):
-                left = task.for_each.total - len(loops)
-                nodes.append(self._node(f"{task.run_id}/more", depth + 1, Extra(f"{left:,} more iterations: Enter")))
+                self._run(child, depth + 1, nodes)
+            for flow in flows_in_order(update.flows) if update is not None else ():
+                nodes.append(self._node(f"{task.run_id}/flow/{flow.name}", depth + 1, FlowItem(flow)))
+            self._loops(task, loops, depth + 1, nodes)
             for follower in held_back:
-                item = TaskItem(follower, because=task.task_key)
+                item = TaskItem(
+                    follower, because=task.task_key, marked=depth == 0 and follower.task_key in parts.marked
+                )
                 nodes.append(self._node(_key(run, follower), depth + 1, item))
+
+    def _loops(self, task: TaskRun, loops: Sequence[TaskRun], depth: int, nodes: list[Node[RunItem]]) -> None:
+        """The iterations of a `for_each` that are loaded, those that failed first, and the line that loads more."""
+        parts = self._parts
+        for loop in sorted(loops, key=lambda t: not t.state.failed):
+            note = _reason(loop, parts.outputs.get(loop.run_id))
+            nodes.append(self._node(loop.run_id, depth, TaskItem(loop, note, iteration=True)))
+        left = task.for_each.total - len(loops) if task.for_each is not None else 0
+        token = parts.more.get(task.run_id)
+        if loops and (token or (token is None and left > 0)):
+            words = f"{left:,} more iterations: Enter" if left > 0 else "more iterations: Enter"
+            nodes.append(self._node(f"{task.run_id}/more", depth, Extra(words)))
+
+    def _share(self, task: TaskRun, child: Run | None, loops: Sequence[TaskRun]) -> Share | None:
+        """How much of a task that failed succeeded, where that is enough for it to be a warning."""
+        if task.for_each is None and child is None:
+            return None
+        from ..core.run_stats import partial_success, share_of_task  # here, because the first paint needs none
+
+        if child is not None:
+            return partial_success(child, self._parts.child_runs, self._parts.iterations)
+        share = share_of_task(task, loops)
+        return share if share is not None and share.enough() else None
 
     def _node(
         self, key: str, depth: int, item: RunItem, branch: bool = False, lazy: bool = False, opened: bool = False
@@ -120,6 +198,7 @@ class RunNodes:
         ):
             return held
         active = isinstance(item, TaskItem) and item.task.state.active and bool(item.task.start_ms)
+        active = active or (isinstance(item, FlowItem) and bool(item.flow.start) and not item.flow.end)
         return Node(key, depth, item, branch=branch, lazy=lazy, opened=opened, active=active)
 
     def _order(self, run_id: str, tasks: list[TaskRun]) -> tuple[list[int], dict[str, str]]:
@@ -149,6 +228,35 @@ def latest_and_older(tasks: tuple[TaskRun, ...]) -> tuple[list[TaskRun], dict[st
         else:
             older.setdefault(task.task_key, []).append(task)
     return list(newest.values()), older
+
+
+def repairs_of(run: Run) -> dict[str, str]:
+    """For each task run id of a run that was repaired: `original`, or in which repair it ran."""
+    if not any(item.kind == "REPAIR" for item in run.repairs):
+        return {}
+    found: dict[str, str] = {}
+    number = 0
+    for item in run.repairs:
+        number += item.kind == "REPAIR"
+        label = f"repair {number}" if item.kind == "REPAIR" else "original"
+        for run_id in item.task_run_ids:
+            # A later repair lists what it kept of the earlier ones too.
+            found.setdefault(run_id, label)
+    return found
+
+
+def _not_taken(task: TaskRun, branches: Mapping[str, str]) -> str:
+    """The condition that went the other way than this task wants; empty where none did."""
+    if task.state.outcome is not Outcome.EXCLUDED:
+        return ""
+    return next(
+        (
+            f"{key} is {branches[key]}"
+            for key, wanted in task.depends_on
+            if wanted and branches.get(key, wanted) != wanted
+        ),
+        "",
+    )
 
 
 def in_order(tasks: list[TaskRun]) -> list[int]:

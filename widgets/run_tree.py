@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..core.runs import Run, TaskOutput, TaskRun
-from .beam import Window, axis, beam, window_of
-from .glyphs import state_look, state_words
+from ..core.state import Usual
+from .beam import Part, Window, axis, beam, window_of
+from .glyphs import Glyphs, pipeline_look, state_look, state_words
 from .outline import Node, OutlinePage
 from .page import NO_TICK, Look, Tick
-from .run_nodes import Extra, RunItem, RunNodes, TaskItem, latest_and_older
+from .run_nodes import Extra, FlowItem, Parts, RunItem, RunNodes, TaskItem, latest_and_older
 from .spans import Span, Spans, cells, pad, span
-from .words import count, duration
-
-NO_NOTES: Mapping[str, str] = {}
+from .update_tree import flow_note, flow_progress
+from .words import count, duration, iso_ms
 
 
 class RunPage(OutlinePage[RunItem]):
@@ -27,7 +27,7 @@ class RunPage(OutlinePage[RunItem]):
         self.timeline = timeline
         self.run: Run | None = None
         self._nodes = RunNodes()
-        self._seen: tuple[object, ...] = ()
+        self._seen: Parts | None = None
         self._label = 12
         self._window = Window(0, 60_000)
         self._latest = 0
@@ -42,15 +42,18 @@ class RunPage(OutlinePage[RunItem]):
         now_ms: int,
     ) -> None:
         """Show `run` with what is loaded of its nested runs, iterations and outputs; `notes` by task key."""
-        seen = (run, child_runs, iterations, outputs, notes)
-        if len(self._seen) == len(seen) and all(a is b for a, b in zip(seen, self._seen, strict=True)):
+        self.show_parts(run, Parts(child_runs, iterations, outputs, notes), now_ms)
+
+    def show_parts(self, run: Run | None, parts: Parts, now_ms: int) -> None:
+        """Show `run` with whatever else is known; nothing is made anew where all of it is the very same."""
+        if self._seen is not None and run is self.run and parts.same(self._seen):
             return
-        self._seen = seen
+        self._seen = parts
         if run is None or self.run is None or run.run_id != self.run.run_id:
             self.cursor, self.top = 0, 0
             self._choice = {}
         self.run = run
-        nodes = self._nodes.make(run, child_runs, iterations, outputs, notes)
+        nodes = self._nodes.make(run, parts)
         label = max((cells(_name(n)) + 2 * n.depth + 4 for n in nodes), default=12)
         self._latest = max((n.data.task.end_ms for n in nodes if isinstance(n.data, TaskItem)), default=0)
         if label != self._label:
@@ -88,7 +91,8 @@ class RunPage(OutlinePage[RunItem]):
         if not self.timeline or self.run is None or width < 40:
             return []
         label, bar, _ = self._columns(width)
-        return [((" " * (label + 9), ""), *axis(self._window, bar, look.glyphs))]
+        lines: list[Spans] = [((" " * (label + 9), ""), *axis(self._window, bar, look.glyphs))]
+        return [legend(look.glyphs), *lines] if width >= 60 and bar else lines
 
     def empty(self, width: int) -> list[Spans]:
         return [(("Nothing has run yet.", "muted"),)]
@@ -111,50 +115,114 @@ class RunPage(OutlinePage[RunItem]):
         twist = (glyphs.opened if self.is_open(node) else glyphs.closed) if node.branch else " "
         if isinstance(data, Extra):
             return ((f"{indent}    ", ""), span(data.text, "muted+i"))
-        label_width, bar_width, note_width = self._columns(width)
+        columns = self._columns(width)
+        if isinstance(data, FlowItem):
+            return self._flow(data, indent, columns, look)
+        label_width, bar_width, note_width = columns
         task = data.task
-        sign, role = state_look(task.state, glyphs)
+        sign, role = (glyphs.partly, "warn") if data.share is not None else state_look(task.state, glyphs)
         quiet = data.attempt or data.because or task.state.outcome in ("skipped", "excluded", "disabled")
         name_role = "muted" if quiet else ""
-        head = f"{indent}{twist} "
-        name = pad(span(_name(node))[0], label_width - cells(head) - 2)
+        mark = glyphs.chosen if data.marked else " "
+        head = f"{indent}{twist}"
+        name = pad(span(_name(node))[0], label_width - cells(head) - 3)
         elapsed = duration(task.elapsed_ms(look.now_ms)) if task.start_ms else glyphs.dash
-        line: list[Span] = [(head, "faint"), (f"{sign} ", role), (name, name_role), (f"{elapsed:>8} ", "muted")]
+        line: list[Span] = [
+            (head, "faint"),
+            (mark, "accent+b"),
+            (f"{sign} ", role),
+            (name, name_role),
+            (f"{elapsed:>8} ", "muted"),
+        ]
         if bar_width:
             end = task.end_ms or (look.now_ms if task.start_ms else 0)
-            parts = self._parts(task) if self.timeline else ()
+            parts = _time_parts(task, glyphs) if self.timeline else ()
             line += beam(self._window, task.start_ms, end, bar_width, role, glyphs, parts=parts)
             if self.timeline:
                 line.append((f" {glyphs.critical}" if data.critical else "  ", "warn"))
             else:
                 line.append(("  ", ""))
         if note_width > 3:
-            line += self._note(data, role)
+            line += _note(data, role, look.now_ms)
         return tuple(line)
 
-    def _parts(self, task: TaskRun) -> tuple[tuple[int, str], ...]:
-        parts = ((task.queue_ms, "faint"), (task.setup_ms, "muted"))
-        return tuple(part for part in parts if part[0] > 0)
+    def _flow(self, item: FlowItem, indent: str, columns: tuple[int, int, int], look: Look) -> Spans:
+        """A flow of the update that a pipeline task started."""
+        label, bar, note = columns
+        flow, glyphs = item.flow, look.glyphs
+        sign, role, word = pipeline_look(flow.status, glyphs)
+        start, end = iso_ms(flow.start), iso_ms(flow.end)
+        elapsed = duration((end or look.now_ms) - start) if start else glyphs.dash
+        name = pad(span(flow.name)[0], label - cells(indent) - 4)
+        line: list[Span] = [(f"{indent}  ", ""), (f"{sign} ", role), (name, ""), (f"{elapsed:>8} ", "muted")]
+        if bar:
+            line += [*beam(self._window, start, end or (look.now_ms if start else 0), bar, role, glyphs), ("  ", "")]
+        return (*line, *flow_note(flow, word, role)) if note > 3 else tuple(line)
 
-    def _note(self, item: TaskItem, role: str) -> list[Span]:
-        task = item.task
-        words = state_words(task.state)
-        if item.because:
-            return [span(f"{words}: {item.because}", "faint")]
-        parts: list[Span] = []
-        if not task.state.succeeded or item.attempt:
-            parts.append(span(words, role))
-        if item.attempt:
-            parts.append((f" attempt {item.attempt}", "faint"))
-        elif task.attempt:
-            parts.append((f" after {task.attempt + 1} attempts" if parts else f"attempt {task.attempt + 1}", "faint"))
-        if task.for_each is not None:
-            parts += [(" " if parts else "", ""), *_for_each(task)]
-        if task.condition_outcome:
-            parts.append(span((" " if parts else "") + f"is {task.condition_outcome}", "muted"))
-        if item.note:
-            parts += [("  " if parts else "", ""), span(item.note, "muted")]
-        return parts
+
+def _time_parts(task: TaskRun, glyphs: Glyphs) -> tuple[Part, ...]:
+    parts = (Part(task.queue_ms, glyphs.queue, "faint"), Part(task.setup_ms, glyphs.setup, "muted"))
+    return tuple(part for part in parts if part.length_ms > 0)
+
+
+def legend(glyphs: Glyphs) -> Spans:
+    """What the signs of a timeline stand for."""
+    return (
+        (f"{glyphs.queue * 2} queue  ", "faint"),
+        (f"{glyphs.setup * 2} setup  ", "muted"),
+        (f"{glyphs.beam * 2} execution  ", "muted"),
+        (f"{glyphs.critical} ", "warn"),
+        ("critical path", "muted"),
+    )
+
+
+def _note(item: TaskItem, role: str, now_ms: int) -> list[Span]:
+    """What stands at the end of a task's line: state in words, attempts, counts, the short reason."""
+    task = item.task
+    words = state_words(task.state)
+    if item.because:
+        return [span(f"{words}: {item.because}", "faint")]
+    parts: list[Spans] = []
+    if item.share is not None:
+        share = item.share
+        parts.append(((f"partly: {count(share.succeeded)} of {count(share.total)} {share.unit} did well", role),))
+    elif not task.state.succeeded or item.attempt:
+        parts.append((span(words, role),))
+    if item.attempt:
+        parts.append(((item.during or f"attempt {item.attempt}", "faint"),))
+    elif task.attempt:
+        parts.append(((f"after {task.attempt + 1} attempts" if parts else f"attempt {task.attempt + 1}", "faint"),))
+    if item.during not in ("", "original") and not item.attempt:
+        parts.append(((item.during, "faint"),))
+    if task.for_each is not None and item.share is None:
+        parts.append(tuple(_for_each(task)))
+    if task.condition_outcome:
+        parts.append((span(f"is {task.condition_outcome}", "muted"),))
+    if item.update is not None:
+        done, total = flow_progress(item.update)
+        parts.append(
+            (span(f"update {item.update.update_id[:8]}" + (f" {done}/{total} flows" if total else ""), "muted"),)
+        )
+    usual = usual_words(task.elapsed_ms(now_ms), item.usual, active=task.state.active) if task.start_ms else ("", "")
+    if usual[0]:
+        parts.append((usual,))
+    line: list[Span] = []
+    for part in parts:
+        line += [*([(" ", "")] if line else []), *part]
+    if item.note:
+        line += [("  " if line else "", ""), span(item.note, "muted")]
+    return line
+
+
+def usual_words(elapsed_ms: int, usual: Usual | None, *, active: bool) -> Span:
+    """`of about 0:41` while it runs, and a warning once it takes longer than nine of ten runs did; else nothing."""
+    if usual is None:
+        return ("", "")
+    from ..core.run_stats import longer_than_usual  # here, because the first paint needs none
+
+    if longer_than_usual(elapsed_ms, usual):
+        return (f"longer than usual {duration(usual.median_ms)} (p90 {duration(usual.p90_ms)})", "warn")
+    return (f"of about {duration(usual.median_ms)}", "faint") if active else ("", "")
 
 
 def _for_each(task: TaskRun) -> list[Span]:
@@ -170,6 +238,8 @@ def _for_each(task: TaskRun) -> list[Span]:
 
 
 def _name(node: Node[RunItem]) -> str:
+    if isinstance(node.data, FlowItem):
+        return node.data.flow.name
     return node.data.task.task_key if isinstance(node.data, TaskItem) else ""
 
 

@@ -37,7 +37,7 @@ class UpdatePage(OutlinePage[FlowItem]):
             self.cursor, self.top = 0, 0
             self._choice = {}
         self.update = update
-        flows = _in_order(update.flows) if update is not None else []
+        flows = flows_in_order(update.flows) if update is not None else []
         nodes: list[Node[FlowItem]] = []
         for flow in flows:
             failing = any(rule.failed for rule in flow.expectations)
@@ -127,7 +127,7 @@ class UpdatePage(OutlinePage[FlowItem]):
             line += beam(self._window, start, end or (look.now_ms if start else 0), bar, role, glyphs)
             line.append(("  ", ""))
         if note > 3:
-            line += _note(data, word, role)
+            line += flow_note(data, word, role)
         return tuple(line)
 
     def _rule(self, rule: Expectation, label: int, look: Look) -> Spans:
@@ -143,7 +143,8 @@ class UpdatePage(OutlinePage[FlowItem]):
         )
 
 
-def _note(flow: Flow, word: str, role: str) -> list[Span]:
+def flow_note(flow: Flow, word: str, role: str) -> list[Span]:
+    """What stands at the end of a flow's line: state in words, rows, what was dropped, and the backlog."""
     parts: list[Span] = []
     if flow.status not in ("COMPLETED",):
         parts.append(span(word, role))
@@ -175,7 +176,7 @@ def _name(data: FlowItem) -> str:
     return data.name
 
 
-def _in_order(flows: tuple[Flow, ...]) -> list[Flow]:
+def flows_in_order(flows: tuple[Flow, ...]) -> list[Flow]:
     """Flows after the datasets they read, else as they came; a circle stands at the end."""
     makes: dict[str, list[int]] = {}
     for number, flow in enumerate(flows):

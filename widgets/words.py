@@ -36,6 +36,17 @@ def ago(ms: int, now_ms: int) -> str:
     return f"{brief(now_ms - ms)} ago"
 
 
+def until(ms: int, now_ms: int) -> str:
+    """How long it is until `ms`, in two units: `19 h 59 min`, `3 d 4 h`, `under a minute`."""
+    minutes = max(0, ms - now_ms) // 60_000
+    hours, days = minutes // 60, minutes // 1_440
+    if days:
+        return f"{days} d {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min" if minutes else "under a minute"
+
+
 def clock(ms: int) -> str:
     """Local wall time of epoch `ms`: 14:03:07."""
     return time.strftime("%H:%M:%S", time.localtime(ms / 1000)) if ms else ""
