@@ -20,6 +20,23 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None: ...
 
 
+class ScaledClock:
+    """A clock that runs `scale` times as fast as the machine's, for a simulated workspace that does so too."""
+
+    def __init__(self, scale: float) -> None:
+        self._scale = max(0.01, scale)
+        self._start, self._start_ms = time.monotonic(), time.time() * 1000
+
+    def monotonic(self) -> float:
+        return self._start + (time.monotonic() - self._start) * self._scale
+
+    def now_ms(self) -> int:
+        return int(self._start_ms + (time.monotonic() - self._start) * 1000 * self._scale)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(max(0.0, seconds) / self._scale)
+
+
 class SystemClock:
     """The machine's clock."""
 

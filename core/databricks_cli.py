@@ -33,6 +33,7 @@ from .reach import unreachable
 from .text import Redactor, clean
 
 OnLine = Callable[[str, str], None]  # (stream, line)
+OPERATION = "DBOPS_OPERATION"
 
 # What a child is told, whatever the shell says: no colours, no second opinion on its version, its usual output.
 _FIXED = {"NO_COLOR": "1", "DATABRICKS_CLI_DISABLE_UPDATE_CHECK": "true"}
@@ -228,9 +229,13 @@ class DatabricksCli:
         if on_line:
             on_line("cmd", "databricks " + " ".join(full))
         tell = (lambda line: on_line("err", line)) if on_line else None
+        env = self._env
+        if permit is not None and permit.act.token:
+            # By this mark a later process of ours finds a CLI that outlived us (leftovers.py).
+            env = {**env, OPERATION: permit.act.token}
         try:
             ended = await run_process(
-                [path, *full], cwd=self.root, env=self._env, seconds=seconds, tell=tell, redactor=self._redactor
+                [path, *full], cwd=self.root, env=env, seconds=seconds, tell=tell, redactor=self._redactor
             )
         except OSError as error:
             raise CliProblem(f"{path} cannot be run: {error.strerror or error}", install_hint()) from error

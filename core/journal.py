@@ -242,9 +242,20 @@ class Journal:
         rows = await self._do(lambda: self._file.read(f"SELECT {', '.join(names)} FROM learned ORDER BY id"))
         return tuple(dict(zip(names, row, strict=True)) for row in rows)
 
+    async def remember(self, key: str, data: Mapping[str, Any]) -> None:
+        """Keep facts under a name of their own; the newest ones stay."""
+        row = (f"kept:{key}", self._json(dict(data)))
+        await self._try(lambda: self._file.write("INSERT OR REPLACE INTO meta VALUES (?,?)", row))
+
+    async def recall(self, key: str) -> dict[str, Any]:
+        """What was kept under that name; empty where nothing was."""
+        rows = await self._do(lambda: self._file.read("SELECT value FROM meta WHERE key=?", (f"kept:{key}",)))
+        return _load(rows[0][0]) if rows else {}
+
     async def about(self) -> dict[str, str]:
         """What was said of the bundle when the journal was opened for writing."""
-        return dict(await self._do(lambda: self._file.read("SELECT key, value FROM meta")))
+        rows = await self._do(lambda: self._file.read("SELECT key, value FROM meta WHERE key NOT LIKE 'kept:%'"))
+        return dict(rows)
 
     # --- inside the journal's thread --------------------------------------------------------------------------------
 

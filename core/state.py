@@ -76,7 +76,7 @@ class Warehouse:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What a check query said of the diagnosis `row`: `verdict` is confirmed, refuted, unclear, or why it did not run."""
+    """What a check query said of the diagnosis `row`: confirmed, refuted, unclear, or why it did not run."""
 
     row: str
     statement: str

@@ -306,7 +306,7 @@ def deploy(
         print(f"Uploading bundle files to {deployment.files_path}...", file=sys.stderr)
         uploaded, deleted = deployment.sync()
         report = apply(steps, state, client)
-        deployment.write(state)
+        deployment.write(state, whole=not report.errors)
     finally:
         deployment.unlock(lock_id)
     if not report.errors:

@@ -84,8 +84,8 @@ class Deployment:
             return State()
         return local if local is not None and local.serial > remote.serial else remote
 
-    def write(self, state: State) -> None:
-        """Stores the state on both sides, and the metadata beside the remote one."""
+    def write(self, state: State, *, whole: bool = True) -> None:
+        """Stores the state on both sides, and beside the remote one the metadata, where all of it was deployed."""
         state.serial += 1
         data = state.as_json()
         state.lineage = data["lineage"]
@@ -94,7 +94,8 @@ class Deployment:
         (self.bundle.root / ".databricks" / ".gitignore").write_text("*\n", encoding="utf-8")
         (self.folder / "resources.json").write_text(text, encoding="utf-8")
         self.client.upload(f"{self.state_path}/resources.json", text.encode())
-        self.client.upload(f"{self.state_path}/metadata.json", json.dumps(self._metadata(state)).encode())
+        if whole:
+            self.client.upload(f"{self.state_path}/metadata.json", json.dumps(self._metadata(state)).encode())
 
     def _metadata(self, state: State) -> dict[str, Any]:
         resources: dict[str, dict[str, Any]] = {}

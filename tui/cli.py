@@ -219,6 +219,7 @@ def _arguments_of(name: str, parser: argparse.ArgumentParser) -> None:
         add("--apply", choices=("safe", "none"), default=None, help="apply exact, harmless patches (default: none)")
         add("--wait-edit", type=float, default=0.0, metavar="SECONDS", help="wait so long for a person's edit")
         add("--confirm", default="", metavar="TARGET", help="the target's name, to act on a production target")
+        add("--keep-deployed", action="store_true", help="leave what is deployed to another workspace as it is")
         add("--plain", action="store_true", help="one sentence for each change")
     if name == "watch":
         add("key", metavar="KEY", help="a job or a pipeline")

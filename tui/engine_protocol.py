@@ -20,7 +20,8 @@ class Engine(Protocol):
     where the guard says no; anything else that goes wrong is told in the State.
     """
 
-    state: State
+    @property
+    def state(self) -> State: ...
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Call `subscriber(state, event or None)` on the event loop from now on; the returned function ends it."""

@@ -1,0 +1,289 @@
+"""Job runs as they go: the one in focus with its tasks, outputs, nested runs and iterations; all watched ones as lines.
+
+Reads only. What a run came to is told to whoever follows it; an output is asked for once, because it never changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from .changes import progress_of, run_changes, summary_of, with_summary
+from .events import plain
+from .failures import failed_tasks, latest_tasks
+from .forecast import Forecast
+from .plain_json import from_plain
+from .reachability import Reachability
+from .run_stats import usual_of, usual_of_runs
+from .runs import Run, TaskOutput, TaskRun
+from .watchlist import Watchlist
+from .workspace import WorkspaceError
+from .world import World
+
+T = TypeVar("T")
+OnEnd = Callable[[Run], None]
+NESTED = 8  # how deep nested runs are opened
+KEPT_OUTPUTS = 2_000
+
+
+class JobRuns:
+    """Feeds `run`, `child_runs`, `iterations`, `outputs` and `statuses` of the State."""
+
+    def __init__(self, world: World, reach: Reachability, watchlist: Watchlist) -> None:
+        self._world = world
+        self._reach = reach
+        self._watchlist = watchlist
+        self._waiting: dict[str, list[OnEnd]] = {}
+        self._last: dict[str, Run] = {}
+        self._recorded: set[str] = set()
+        self._focused = ""  # run id
+        self._refs: dict[str, str] = {}  # run id -> ref
+        self._turns: dict[str, asyncio.Lock] = {}
+
+    # --- what is watched ---------------------------------------------------------------------------------------------
+
+    async def follow(self, ref: str, run_id: str, on_end: OnEnd | None = None) -> None:
+        """Watch a run to its end; `on_end` is told then, once."""
+        world = self._world
+        self._refs[run_id] = ref
+        if on_end is not None:
+            self._waiting.setdefault(run_id, []).append(on_end)
+        resource = world.resource(ref)
+        self._watchlist.watch(ref, run_id, job_id=resource.id if resource else "", forecast=await self._forecast(ref))
+        if world.state.focus == ref:
+            self._focus_run(run_id)
+
+    def forget(self, run_id: str) -> None:
+        """Tell nobody of this run's end any more."""
+        self._waiting.pop(run_id, None)
+
+    async def focus(self, ref: str) -> None:
+        """Show the latest run of this job, and keep it up to date."""
+        world = self._world
+        resource = world.resource(ref)
+        followed = next((run_id for run_id in self._waiting if self._ref_of(run_id) == ref), "")
+        world.store.set(run=None, update=None, previous_update=None, events=(), task_usual={})
+        if followed:
+            self._focus_run(followed)
+            return
+        self._focus_run("")
+        if resource is None or not resource.id:
+            return
+        runs = await self.load_strip(ref)
+        if world.state.focus == ref and runs:
+            self._watchlist.watch(ref, runs[0].run_id, job_id=resource.id, forecast=await self._forecast(ref))
+            self._focus_run(runs[0].run_id)
+
+    def blur(self) -> None:
+        """No run is looked at."""
+        self._focus_run("")
+
+    def _focus_run(self, run_id: str) -> None:
+        self._focused = run_id
+        self._watchlist.focus(run_id or None)
+        held = self._last.get(run_id)
+        if held is not None:
+            self._world.store.set(run=held)
+
+    def _ref_of(self, run_id: str) -> str:
+        return self._refs.get(run_id, "")
+
+    async def load_strip(self, ref: str) -> tuple[Run, ...]:
+        """The latest runs of a job as the strip of its line; how long it usually takes."""
+        world = self._world
+        resource = world.resource(ref)
+        if resource is None or not resource.id:
+            return ()
+        limit = max(1, world.config.history_runs)
+        runs = await world.open_workspace().runs_of(resource.id, limit)
+        self._reach.good()
+        history = tuple(summary_of(run) for run in runs)
+        past = await world.journal.durations(ref) if world.journal is not None else ()
+        usual = usual_of(past) or usual_of_runs(runs)
+        world.status(ref, history=history, usual=usual, **_progress(runs))
+        for run in runs:
+            await self._record(ref, run)
+        return runs
+
+    async def load_history(self, ref: str, count: int = 10) -> None:
+        """Past runs with their tasks, for the grid."""
+        world = self._world
+        resource = world.resource(ref)
+        if resource is None or not resource.id:
+            return
+        workspace = world.open_workspace()
+        found: list[Run] = []
+        for run in (await workspace.runs_of(resource.id, count))[:count]:
+            held = self._last.get(run.run_id)
+            whole = held if held is not None and not held.state.active else await workspace.run(run.run_id)
+            found.append(whole)
+            self._last.setdefault(run.run_id, whole)
+            world.store.set(past_runs={**world.state.past_runs, ref: tuple(found)})
+
+    @property
+    def waited_for(self) -> bool:
+        """Whether somebody waits for the end of a run."""
+        return bool(self._waiting)
+
+    async def _forecast(self, ref: str) -> Forecast | None:
+        journal = self._world.journal
+        past = await journal.durations(ref) if journal is not None else ()
+        history = self._world.state.statuses.get(ref)
+        if not past and history is not None:
+            past = tuple(s.end_ms - s.start_ms for s in history.history if s.state.succeeded and s.end_ms > s.start_ms)
+        return Forecast.of([ms / 1000 for ms in past]) if past else None
+
+    # --- what came ---------------------------------------------------------------------------------------------------
+
+    def on_run(self, ref: str, run: Run) -> None:
+        """A run was read again."""
+        self._world.spawn(self._on_run(ref, run), "run seen")
+
+    async def _on_run(self, ref: str, run: Run) -> None:
+        # In the order in which they came: outputs of an older look must not be shown over those of a newer one.
+        async with self._turns.setdefault(run.run_id, asyncio.Lock()):
+            await self._take_in(ref, run)
+
+    async def _take_in(self, ref: str, run: Run) -> None:
+        world = self._world
+        self._reach.good()
+        before = self._last.get(run.run_id)
+        self._last[run.run_id] = run
+        for event in run_changes(ref, before, run, world.clock.now_ms()):
+            world.emit(event)
+        held = world.state.statuses.get(ref)
+        history = with_summary(held.history if held else (), summary_of(run), max(1, world.config.history_runs))
+        progress = progress_of(run) if run.state.active else None
+        world.status(ref, history=history, progress=progress, progress_unit="tasks" if progress else "")
+        if run.run_id == self._focused:
+            world.store.set(run=run)
+            await self.load_failures(run)
+        if not run.state.active:
+            await self._record(ref, run)
+            for told in self._waiting.pop(run.run_id, ()):
+                told(run)
+
+    async def load_failures(self, run: Run, depth: int = 0) -> None:
+        """Outputs of the tasks that failed by themselves, the nested runs they started, and what is going on in those.
+
+        Raises WorkspaceError where the workspace does not answer; what it has not is left out.
+        """
+        active = [task for task in latest_tasks(run) if task.kind == "run_job" and task.state.active and task.start_ms]
+        for task in (*failed_tasks(run), *active):
+            if task.kind == "run_job" and depth < NESTED:
+                child = await self.load_child(task)
+                if child is not None:
+                    await self.load_failures(child, depth + 1)
+                continue
+            if task.for_each is not None and task.for_each.failed:
+                await self._load_failed_iterations(task)
+            if not task.state.active:
+                await self.load_output(task)
+
+    async def load_child(self, task: TaskRun) -> Run | None:
+        """The nested run of a `run_job` task into the State; None where it has none yet."""
+        world = self._world
+        held = world.state.child_runs.get(task.run_id)
+        if held is not None and not held.state.active:
+            return held
+        child_id = held.run_id if held is not None else ""
+        if not child_id:
+            output = await self.load_output(task, keep=not task.state.active)
+            child_id = output.child_run_id if output is not None else ""
+        if not child_id:
+            return None
+        child = await self._measured(lambda: world.open_workspace().run(child_id))
+        if child is not None and child != held:
+            world.store.set(child_runs={**world.state.child_runs, task.run_id: child})
+        return child
+
+    async def load_output(self, task: TaskRun, *, keep: bool = True) -> TaskOutput | None:
+        """The output of a task run: from the State, the journal, else asked for; kept once the task has ended."""
+        world = self._world
+        held = world.state.outputs.get(task.run_id)
+        if held is not None:
+            return held
+        journal = world.journal
+        if journal is not None and keep:
+            data = await journal.output(task.run_id)
+            if data is not None:
+                try:
+                    return self._show(from_plain(TaskOutput, data))
+                except ValueError:
+                    pass
+        output = await self._measured(lambda: world.open_workspace().output(task.run_id))
+        if output is None or not keep:
+            return output
+        if journal is not None:
+            await journal.save_output(task.run_id, plain(output))
+        return self._show(output)
+
+    def _show(self, output: TaskOutput) -> TaskOutput:
+        outputs = {**self._world.state.outputs, output.run_id: output}
+        while len(outputs) > KEPT_OUTPUTS:
+            outputs.pop(next(iter(outputs)))
+        self._world.store.set(outputs=outputs)
+        return output
+
+    async def load_iterations(self, task: TaskRun, *, more: bool = False) -> None:
+        """The first page of the iterations of a `for_each` task, or the next one; those that failed stand first."""
+        world = self._world
+        token = world.state.iterations_more.get(task.run_id, "") if more else ""
+        held = world.state.iterations.get(task.run_id, ())
+        if (more and not token) or (held and not more):
+            return
+        page, after = await world.open_workspace().iterations(task.run_id, token)
+        merged = {item.run_id: item for item in (*held, *page)}
+        ordered = sorted(merged.values(), key=lambda item: (not item.state.failed,))
+        world.store.set(
+            iterations={**world.state.iterations, task.run_id: tuple(ordered)},
+            iterations_more={**world.state.iterations_more, task.run_id: after},
+        )
+
+    async def _load_failed_iterations(self, task: TaskRun) -> None:
+        await self.load_iterations(task)
+        for item in [each for each in self._world.state.iterations.get(task.run_id, ()) if each.state.failed][:3]:
+            await self.load_output(item)
+
+    # --- shared ------------------------------------------------------------------------------------------------------
+
+    def task(self, task_run_id: str) -> TaskRun | None:
+        """A task run of the run in focus, of a nested run, or an iteration."""
+        state = self._world.state
+        runs = [run for run in (state.run, *state.child_runs.values()) if run is not None]
+        pools = [*(run.tasks for run in runs), *state.iterations.values()]
+        return next((task for pool in pools for task in pool if task.run_id == task_run_id), None)
+
+    def last(self, run_id: str) -> Run | None:
+        """The run as it was last read."""
+        return self._last.get(run_id)
+
+    async def _record(self, ref: str, run: Run) -> None:
+        journal = self._world.journal
+        if journal is None or run.state.active or run.run_id in self._recorded or not run.end_ms:
+            return
+        self._recorded.add(run.run_id)
+        outcome = run.state.outcome.value
+        await journal.add_duration(ref, "", run.run_id, run.end_ms - run.start_ms, outcome, run.end_ms)
+        for task in run.tasks:
+            if task.end_ms and task.start_ms:
+                took = task.end_ms - task.start_ms
+                word = task.state.outcome.value
+                await journal.add_duration(ref, task.task_key, task.run_id, took, word, task.end_ms)
+
+    async def _measured(self, ask: Callable[[], Awaitable[T]]) -> T | None:
+        """What was asked for; None where the workspace has it not. Raises WorkspaceError where it cannot be asked."""
+        try:
+            found = await ask()
+        except WorkspaceError as error:
+            if error.unmeasured:
+                raise
+            return None
+        self._reach.good()
+        return found
+
+
+def _progress(runs: tuple[Run, ...]) -> dict[str, object]:
+    """Nothing that is known of tasks: a list tells states only."""
+    return {} if runs and runs[0].state.active else {"progress": None, "progress_unit": ""}

@@ -1,0 +1,262 @@
+"""Drives the loop's machine: an event in, its commands carried out, the state on disk before any of them is begun.
+
+Never decides what comes next (loop.py does) and never acts itself (loop_acts.py does).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from . import loop as machine
+from .events import Escalated, LoopEnded, LoopStarted, StageChanged, plain
+from .guard import Refused
+from .journal import JournalUnavailable, LoopRow
+from .layers import run_order
+from .loop import Begin, Command, LoopState, reattach, step
+from .plain_json import from_plain
+from .reachability import Reachability
+from .report import ErrorRecord, FixRecord, LoopRecord, RoundRecord, to_markdown
+from .stages import LoopOutcome, Stage
+from .state import LoopView
+from .workspace import WorkspaceError
+from .world import World
+
+if TYPE_CHECKING:
+    from .loop_acts import LoopActs
+
+
+class LoopRunner:
+    """One loop at a time. `begin` or `resume`, then it runs by itself; `ended` is set at its end."""
+
+    def __init__(self, world: World, reach: Reachability) -> None:
+        self._world = world
+        self._reach = reach
+        self.acts: LoopActs | None = None
+        self.state = LoopState()
+        self.record: LoopRecord | None = None
+        self.loop_id = ""
+        self.confirmed = ""  # the word a person typed for this loop
+        self.refusal: Refused | None = None  # who acts where could not be settled, or the guard said no
+        self.retryable = False
+        self.taken_up = False  # from another process: what it did last is looked at first
+        self.ended = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._redo: list[Command] = []
+        reach.on_away.append(self._away)
+        reach.on_back.append(self._back)
+
+    @property
+    def running(self) -> bool:
+        """Whether a loop is under way."""
+        return self.state.stage is not Stage.IDLE and not self.state.ended
+
+    # --- begin, resume, stop -----------------------------------------------------------------------------------------
+
+    async def begin(
+        self,
+        refs: Sequence[str],
+        *,
+        deploy_first: bool = True,
+        max_iterations: int = 3,
+        auto: bool = False,
+        confirmed: str = "",
+    ) -> str:
+        """Start a loop on these resources; its id. Raises Refused where one is under way."""
+        if self.running:
+            raise Refused("a loop is under way", exit_code=4)
+        self._reset(secrets.token_hex(6), confirmed)
+        world = self._world
+        bundle, here = world.bundle, world.state.identity
+        self.record = LoopRecord(
+            self.loop_id,
+            bundle.name,
+            bundle.target,
+            here.host,
+            here.user,
+            here.profile,
+            tuple(refs),
+            "",
+            "",
+            _now(),
+            "",
+        )
+        world.emit(LoopStarted(self.loop_id, tuple(refs), bundle.target, max_iterations))
+        goals = run_order(bundle, refs)
+        await self.feed(Begin(goals, deploy_first, max_iterations, auto))
+        return self.loop_id
+
+    async def resume(self, row: LoopRow, *, auto: bool, confirmed: str = "") -> None:
+        """Go on with a loop that an earlier process left. Raises ValueError where its state cannot be read."""
+        state = from_plain(LoopState, {**row.state, "deferred": []})
+        record = from_plain(LoopRecord, row.record)
+        self._reset(row.loop_id, confirmed)
+        self.record, self.taken_up = record, True
+        world = self._world
+        keys = tuple(goal.ref for goal in state.goals)
+        world.emit(LoopStarted(self.loop_id, keys, record.target, state.max_iterations, resumed=True))
+        after, commands = reattach(replace(state, auto=auto))
+        await self._enter(LoopState(), after, commands)
+
+    def _reset(self, loop_id: str, confirmed: str) -> None:
+        self.state, self.loop_id, self.confirmed = LoopState(), loop_id, confirmed
+        self.refusal, self.retryable, self.taken_up = None, False, False
+        self._redo = []
+        self.ended.clear()
+        assert self.acts is not None
+        self.acts.reset()
+
+    # --- the machine -------------------------------------------------------------------------------------------------
+
+    async def feed(self, event: machine.LoopEvent) -> None:
+        """One event: the state it leads to is on disk before its commands begin."""
+        async with self._turn:
+            before = self.state
+            after, commands = step(before, event)
+            if after == before and not commands:
+                return
+            await self._enter(before, after, commands)
+
+    async def _enter(self, before: LoopState, after: LoopState, commands: Sequence[Command]) -> None:
+        self.state = after
+        if not after.ended:
+            await self.save()
+        self.publish(before)
+        if any(isinstance(command, machine.End) for command in commands):
+            await self._finish(commands)
+            return
+        for command in commands:
+            self._world.spawn(self._carry_out(command), f"loop {type(command).__name__.lower()}")
+
+    async def _carry_out(self, command: Command) -> None:
+        assert self.acts is not None
+        try:
+            await self.acts.do(command)
+        except WorkspaceError as error:
+            if not error.unmeasured:
+                raise
+            # It could not be measured: nothing is known to have failed, and it is done again once there is an answer.
+            self._redo.append(command)
+            self._reach.bad(error)
+            await self.feed(machine.Paused(error.message))
+        except Exception:
+            # A fault of ours: the loop must not hang on it. It is told by whoever runs this, and can be taken up again.
+            self._world.spawn(self.feed(machine.Interrupted()), "loop interrupted")
+            raise
+
+    def _away(self, reason: str, signed_out: bool) -> None:
+        if self.running:
+            self._world.spawn(self.feed(machine.Paused(reason)), "loop paused")
+
+    def _back(self) -> None:
+        if self.running:
+            self._world.spawn(self._go_on(), "loop resumed")
+
+    async def _go_on(self) -> None:
+        again, self._redo = self._redo, []
+        await self.feed(machine.Resumed())
+        for command in again:
+            self._world.spawn(self._carry_out(command), f"loop {type(command).__name__.lower()}")
+
+    # --- the record --------------------------------------------------------------------------------------------------
+
+    def note_errors(self, errors: Sequence[ErrorRecord]) -> None:
+        """Errors of the round that is under way."""
+        self._note(errors=tuple(errors))
+
+    def note_fix(self, fix: FixRecord) -> None:
+        """A fix that was tried after this round."""
+        self._note(fixes=(fix,))
+
+    def _note(self, errors: tuple[ErrorRecord, ...] = (), fixes: tuple[FixRecord, ...] = ()) -> None:
+        if self.record is None:
+            return
+        rounds = {item.iteration: item for item in self.record.rounds}
+        held = rounds.get(self.state.iteration, RoundRecord(self.state.iteration))
+        new = tuple(error for error in errors if error not in held.errors)
+        fresh = replace(held, errors=held.errors + new, fixes=held.fixes + fixes)
+        rounds[self.state.iteration] = fresh
+        self.record = replace(self.record, rounds=tuple(rounds[key] for key in sorted(rounds)))
+
+    def note_identity(self) -> None:
+        """Who acted where, once that is known."""
+        if self.record is not None:
+            here = self._world.state.identity
+            self.record = replace(self.record, host=here.host, user=here.user, profile=here.profile)
+
+    async def save(self, outcome: str = "") -> None:
+        """State and record to the journal. A journal that cannot be written is said; what acts is then refused."""
+        journal = self._world.journal
+        if journal is None or not self.loop_id:
+            return
+        state = plain(replace(self.state, deferred=()))
+        try:
+            await journal.save_loop(
+                self.loop_id, state, iterations=self.state.iteration, outcome=outcome, record=plain(self.record)
+            )
+        except JournalUnavailable as error:
+            self._world.store.set(journal_note=str(error))
+
+    # --- what is shown -----------------------------------------------------------------------------------------------
+
+    def publish(self, before: LoopState | None = None) -> None:
+        """The strip, and an event where the stage or the round has changed."""
+        state = self.state
+        hold = self._why(state)
+        view = LoopView(state.stage, state.iteration, state.max_iterations, machine.marks(state), hold, state.outcome)
+        self._world.store.set(loop=view)
+        moved = before is not None and (before.stage, before.iteration) != (state.stage, state.iteration)
+        if moved and state.stage is not Stage.IDLE and not state.ended:
+            self._world.emit(StageChanged(state.stage.value, state.iteration, hold))
+        elif hold and (before is None or before.paused != state.paused):
+            self._world.hold(hold)
+
+    def _why(self, state: LoopState) -> str:
+        """Why nothing happens, in one sentence; empty where something does."""
+        if state.ended:
+            return ""
+        if state.paused:
+            return f"paused: {state.paused}"
+        if state.stage is Stage.POLL:
+            waits = [f"{goal.ref.partition('.')[2]} {goal.run_id[:16]}" for goal in state.goals if goal.run_id]
+            running = [text for goal, text in zip(_started(state), waits, strict=False) if goal.in_flight]
+            return f"waiting for {', '.join(running[:3])} to end" if running else ""
+        if state.stage is Stage.FIX:
+            files = self._world.state.pending_files
+            if files:
+                count = f"{len(files)} files" if len(files) > 1 else files[0]
+                return f"{count} changed: d redeploys" if not state.auto else f"{count} changed"
+            places = [d.location.file for d in self._world.state.diagnoses if d.location is not None]
+            return f"waiting for an edit of {places[0]}" if places else "waiting for an edit"
+        return ""
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    async def _finish(self, commands: Sequence[Command]) -> None:
+        reason = next((c.reason for c in commands if isinstance(c, machine.Report)), self.state.note)
+        outcome = self.state.outcome or LoopOutcome.INTERRUPTED
+        world = self._world
+        if self.record is not None:
+            self.record = replace(self.record, outcome=outcome.value, reason=reason, ended=_now())
+        await self.save(outcome.value)
+        assert self.acts is not None
+        await self.acts.after_end(outcome)
+        if outcome is LoopOutcome.ESCALATED and self.record is not None:
+            report = to_markdown(self.record)
+            world.store.set(report_markdown=report)
+            world.emit(Escalated(reason, report))
+        world.store.set(resumable="")
+        world.emit(LoopEnded(outcome.value, self.state.iteration, self.retryable, reason, self.loop_id))
+        self.ended.set()
+
+
+def _started(state: LoopState) -> list[machine.Goal]:
+    return [goal for goal in state.goals if goal.run_id]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,339 @@
+"""Updates of pipelines as they go: state, events, flows summed over their micro-batches, and the update before.
+
+Reads only. An update that the platform retries by itself is followed on; whoever waits is told of the last one's end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from .backoff import PIPELINE
+from .event_feed import EventFeed
+from .event_log import EventLog
+from .events import PipelineEventSeen, RunChanged
+from .failures import Found, of_update
+from .flow_fold import FlowFold
+from .pipelines import PipelineEvent, Update
+from .poller import Look
+from .reachability import Reachability
+from .runs import Outcome, RunState, TaskRun
+from .state import RunSummary
+from .text import clean
+from .workspace import WorkspaceError
+from .world import World
+
+OnEnd = Callable[[Update], None]
+RETRY = "RETRY_ON_FAILURE"
+TOLD_EVENTS = 200  # of one look; more than a person or a script wants to be told one by one
+CLUSTER_EVENTS = 50
+
+
+@dataclass(slots=True)
+class Watched:
+    """One update that is followed: its events, its flows, and who waits for its end."""
+
+    ref: str
+    pipeline_id: str
+    update_id: str
+    log: EventLog
+    fold: FlowFold
+    feed: EventFeed
+    update: Update | None = None
+    waiting: list[OnEnd] = field(default_factory=list)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def key(self) -> str:
+        return f"update:{self.update_id}"
+
+
+class PipelineUpdates:
+    """Feeds `update`, `events`, `previous_update`, `past_updates`, `pipelines` and `statuses` of the State."""
+
+    def __init__(self, world: World, reach: Reachability) -> None:
+        self._world = world
+        self._reach = reach
+        self._watched: dict[str, Watched] = {}
+        self._focused = ""  # update id
+
+    # --- what is watched ---------------------------------------------------------------------------------------------
+
+    async def follow(self, ref: str, update_id: str, on_end: OnEnd | None = None) -> None:
+        """Watch an update to its end; `on_end` is told then, once, with the last of its retries."""
+        watched = self._watch(ref, update_id)
+        if watched is None:
+            return
+        if on_end is not None:
+            watched.waiting.append(on_end)
+        if self._world.state.focus == ref:
+            self._focus_update(watched)
+
+    def _watch(self, ref: str, update_id: str) -> Watched | None:
+        held = self._watched.get(update_id)
+        resource = self._world.resource(ref)
+        if held is not None:
+            self._world.poller.now(held.key)
+            return held
+        if resource is None or not resource.id or self._world.workspace is None:
+            return None
+        log, fold = EventLog(redactor=self._world.redactor), FlowFold()
+        feed = EventFeed(self._world.workspace.request, resource.id, update_id, log=log, fold=fold)
+        watched = Watched(ref, resource.id, update_id, log, fold, feed)
+        self._watched[update_id] = watched
+        self._world.poller.add(watched.key, lambda: self.look(watched), PIPELINE)
+        return watched
+
+    @property
+    def waited_for(self) -> bool:
+        """Whether somebody waits for the end of an update."""
+        return any(watched.waiting for watched in self._watched.values())
+
+    def forget(self, update_id: str) -> None:
+        """Tell nobody of this update's end any more."""
+        held = self._watched.get(update_id)
+        if held is not None:
+            held.waiting.clear()
+
+    async def focus(self, ref: str) -> None:
+        """Show the latest update of this pipeline, and keep it up to date."""
+        world = self._world
+        world.store.set(run=None, update=None, previous_update=None, events=(), task_usual={})
+        followed = next((w for w in self._watched.values() if w.ref == ref and w.waiting), None)
+        if followed is not None:
+            self._focus_update(followed)
+            return
+        updates = await self.load_strip(ref)
+        if world.state.focus == ref and updates:
+            watched = self._watch(ref, updates[0].update_id)
+            if watched is not None:
+                self._focus_update(watched)
+
+    def blur(self) -> None:
+        """No update is looked at; one that has ended and that nobody waits for is let go."""
+        self._focused = ""
+        for update_id, watched in tuple(self._watched.items()):
+            if watched.update is not None and watched.update.ended and not watched.waiting:
+                self._drop(update_id)
+
+    def _drop(self, update_id: str) -> None:
+        watched = self._watched.pop(update_id, None)
+        if watched is not None:
+            self._world.poller.remove(watched.key)
+
+    def _focus_update(self, watched: Watched) -> None:
+        self._focused = watched.update_id
+        self._world.poller.focus([watched.key])
+        self._show(watched)
+
+    def _show(self, watched: Watched) -> None:
+        if watched.update_id != self._focused or watched.update is None:
+            return
+        past = self._world.state.past_updates.get(watched.ref, ())
+        before = [u for u in past if u.update_id != watched.update_id and u.creation_ms < watched.update.creation_ms]
+        held = self._world.state.previous_update
+        previous = before[0] if before else None
+        if previous is not None and held is not None and held.update_id == previous.update_id and held.flows:
+            previous = held
+        self._world.store.set(update=watched.update, events=watched.log.snapshot(), previous_update=previous)
+
+    async def load_strip(self, ref: str) -> tuple[Update, ...]:
+        """The latest updates of a pipeline as the strip of its line."""
+        world = self._world
+        resource = world.resource(ref)
+        if resource is None or not resource.id:
+            return ()
+        updates = await world.open_workspace().updates(resource.id, max(1, world.config.history_runs))
+        self._reach.good()
+        world.store.set(past_updates={**world.state.past_updates, ref: updates})
+        world.status(ref, history=tuple(summary_of(update) for update in updates))
+        return updates
+
+    async def load_history(self, ref: str) -> None:
+        """Past updates, and the flows of the one before the update in focus, for the trend."""
+        await self.load_strip(ref)
+        await self.load_previous()
+
+    async def load_previous(self) -> Update | None:
+        """The flows of the update before the focused one, from its events."""
+        world = self._world
+        previous = world.state.previous_update
+        if previous is None or previous.flows or world.workspace is None:
+            return previous
+        fold = FlowFold()
+        feed = EventFeed(world.workspace.request, previous.pipeline_id, previous.update_id, log=EventLog(), fold=fold)
+        await feed.fetch()
+        whole = replace(previous, flows=fold.flows())
+        held = world.state.previous_update
+        if held is not None and held.update_id == previous.update_id:
+            world.store.set(previous_update=whole)
+        return whole
+
+    async def flows_of(self, pipeline_id: str, update_id: str) -> Update:
+        """An update with its flows. Raises WorkspaceError."""
+        held = self._watched.get(update_id)
+        if held is not None and held.update is not None and held.feed.complete:
+            return held.update
+        workspace = self._world.open_workspace()
+        update = await workspace.update(pipeline_id, update_id)
+        fold = FlowFold()
+        feed = EventFeed(workspace.request, pipeline_id, update_id, log=EventLog(), fold=fold)
+        await feed.fetch()
+        return replace(update, flows=fold.flows())
+
+    # --- what came ---------------------------------------------------------------------------------------------------
+
+    async def look(self, watched: Watched) -> Look:
+        """One look at an update and at what is new in its events. Raises WorkspaceError."""
+        async with watched.turn:
+            workspace = self._world.open_workspace()
+            before = watched.update
+            update = await workspace.update(watched.pipeline_id, watched.update_id)
+            new = await watched.feed.fetch()
+            if update.ended and not watched.feed.complete:
+                new += await watched.feed.fetch()
+            self._reach.good()
+            update = replace(update, flows=watched.fold.flows())
+            if update.failed and not update.message:
+                update = replace(update, message=_last_word(watched.log))
+            watched.update = update
+            self._tell(watched, before, new)
+            ended = update.ended and watched.feed.complete
+            if ended and not await self._retried(watched, update):
+                waiting, watched.waiting = watched.waiting, []
+                for told in waiting:
+                    told(update)
+            return Look(changed=bool(new) or before is None or before.state != update.state, ended=ended)
+
+    def _tell(self, watched: Watched, before: Update | None, new: int) -> None:
+        world, update = self._world, watched.update
+        assert update is not None
+        if before is None or before.state != update.state:
+            took = max(0, world.clock.now_ms() - update.creation_ms) if update.creation_ms else 0
+            world.emit(RunChanged(watched.ref, update.update_id, update.state.lower(), update.message, took))
+        snapshot = watched.log.snapshot()
+        for event in snapshot[max(0, len(snapshot) - min(new, TOLD_EVENTS)) :] if new else ():
+            if event.level != "METRICS":
+                world.emit(_seen(watched.ref, event))
+        done = sum(flow.status in ("COMPLETED", "SKIPPED", "EXCLUDED", "STOPPED", "IDLE") for flow in update.flows)
+        progress = (done, len(update.flows)) if update.flows and not update.ended else None
+        held = world.state.statuses.get(watched.ref)
+        others = tuple(item for item in (held.history if held else ()) if item.id != update.update_id)
+        keep = max(1, world.config.history_runs)
+        history = tuple(sorted((summary_of(update), *others), key=lambda item: -item.start_ms))[:keep]
+        world.status(watched.ref, history=history, progress=progress, progress_unit="flows" if progress else "")
+        self._show(watched)
+
+    async def _retried(self, watched: Watched, update: Update) -> bool:
+        """Whether the platform has started this update again by itself: then that one is followed instead."""
+        if not update.failed or update.state == "CANCELED":
+            return False
+        updates = await self._world.open_workspace().updates(watched.pipeline_id, 5)
+        later = [u for u in updates if u.cause == RETRY and u.creation_ms >= update.creation_ms]
+        later = [u for u in later if u.update_id != update.update_id]
+        if not later:
+            return False
+        retry = later[-1]
+        self._world.hold(f"update {update.update_id[:8]} failed; the platform retries it as {retry.update_id[:8]}")
+        followed = self._watch(watched.ref, retry.update_id)
+        if followed is None:
+            return False
+        followed.waiting += watched.waiting
+        watched.waiting = []
+        if self._focused == watched.update_id:
+            self._focus_update(followed)
+        return True
+
+    # --- for the diagnosis --------------------------------------------------------------------------------------------
+
+    async def failures(self, ref: str, update_id: str) -> list[Found]:
+        """What failed in an update: its ERROR events, else its cluster's events, else its last progress."""
+        world = self._world
+        watched = self._watch(ref, update_id)
+        resource = world.resource(ref)
+        if watched is None or resource is None:
+            return []
+        if watched.update is None:
+            await self.look(watched)
+        update = watched.update
+        assert update is not None
+        errors = watched.log.errors()
+        if not errors:
+            update = replace(update, message=await self._from_cluster(resource.id) or update.message)
+        return of_update(update, ref, errors, resource.url)
+
+    async def _from_cluster(self, pipeline_id: str) -> str:
+        """What the cluster says of its end; empty where there is none (serverless) or it says nothing."""
+        workspace = self._world.open_workspace()
+        try:
+            pipeline = await workspace.pipeline(pipeline_id)
+            events = await workspace.cluster_events(pipeline.cluster_id, CLUSTER_EVENTS) if pipeline.cluster_id else []
+        except WorkspaceError as error:
+            if error.unmeasured:
+                raise
+            return ""
+        lines = []
+        for event in events:
+            kind, details = str(event.get("type", "")), event.get("details")
+            if kind in _TELLING and isinstance(details, dict):
+                reason = details.get("reason") or {}
+                words = [kind, str(reason.get("code", "")), str(reason.get("type", ""))] if reason else [kind]
+                words += [f"{k}: {v}" for k, v in (reason.get("parameters") or {}).items()] if reason else []
+                words.append(str(details.get("cause") or details.get("driver_state_message") or ""))
+                lines.append(clean(" ".join(word for word in words if word)))
+        return self._world.redactor.redact("\n".join(lines))
+
+    async def update_of_task(self, task: TaskRun) -> None:
+        """The update that a pipeline task started, into `child_updates`: by cause and time, because no API names it."""
+        world = self._world
+        if not task.pipeline_id or not task.start_ms:
+            return
+        updates = await world.open_workspace().updates(task.pipeline_id, 25)
+        mine = [u for u in updates if u.cause == "JOB_TASK" and u.creation_ms >= task.start_ms - 5_000]
+        mine = [u for u in mine if not task.end_ms or u.creation_ms <= task.end_ms]
+        if mine:
+            whole = await self.flows_of(task.pipeline_id, mine[-1].update_id)
+            world.store.set(child_updates={**world.state.child_updates, task.run_id: whole})
+
+
+_TELLING = frozenset(
+    {
+        *("TERMINATING", "DRIVER_NOT_RESPONDING", "DRIVER_UNAVAILABLE", "SPARK_EXCEPTION", "NODES_LOST"),
+        *("ADD_NODES_FAILED", "DBFS_DOWN", "METASTORE_DOWN", "UC_VOLUME_MISCONFIGURED"),
+    }
+)
+
+
+def summary_of(update: Update) -> RunSummary:
+    """The update as one bar of the strip."""
+    return RunSummary(update.update_id, state_of(update), update.creation_ms)
+
+
+def state_of(update: Update) -> RunState:
+    """An update's state in the words of runs."""
+    outcome = {
+        "COMPLETED": Outcome.SUCCEEDED,
+        "FAILED": Outcome.FAILED,
+        "CANCELED": Outcome.CANCELED,
+        "QUEUED": Outcome.QUEUED,
+        "STOPPING": Outcome.TERMINATING,
+        "CREATED": Outcome.PENDING,
+        "WAITING_FOR_RESOURCES": Outcome.PENDING,
+    }.get(update.state, Outcome.RUNNING)
+    return RunState(outcome, update.state, message=update.message)
+
+
+def _last_word(log: EventLog) -> str:
+    for event in reversed(log.errors()):
+        return event.message
+    for event in reversed(log.snapshot()):
+        if event.event_type == "update_progress":
+            return event.message
+    return ""
+
+
+def _seen(ref: str, event: PipelineEvent) -> PipelineEventSeen:
+    return PipelineEventSeen(
+        ref, event.update_id, event.level, event.event_type, event.message, event.timestamp, event.flow
+    )

@@ -1,0 +1,145 @@
+"""`dbops-tui heal`: the loop without a screen, for scripts, agents and people who like lines.
+
+Progress goes to stderr, JSON Lines to stdout; whatever it could not settle it names with the flag that answers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+
+from ..core.engine import Engine
+from ..core.events import LoopEnded
+from ..core.stages import LoopOutcome
+from . import headless
+from .exits import EXIT_BLOCKED, EXIT_FAILED, EXIT_IDENTITY, EXIT_INTERRUPTED, EXIT_OK
+from .headless import Headless, Interrupted
+from .keys import refs_of
+from .place import Place, Stop, open_place, stop_of
+
+OUTCOMES = {
+    LoopOutcome.VERIFIED: EXIT_OK,
+    LoopOutcome.PARTIAL: EXIT_OK,
+    LoopOutcome.DEPLOYED: EXIT_OK,
+    LoopOutcome.ESCALATED: EXIT_FAILED,
+    LoopOutcome.BLOCKED: EXIT_BLOCKED,
+    LoopOutcome.INTERRUPTED: EXIT_INTERRUPTED,
+}
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Run the loop to its end; the exit status of the contract."""
+    place = open_place(arguments)
+    refs = refs_of(place.bundle, arguments.keys)
+    return headless.run(lambda: heal(place, refs, arguments))
+
+
+async def heal(place: Place, refs: tuple[str, ...], arguments: argparse.Namespace) -> int:
+    """The loop on `refs` at `place`."""
+    engine = Engine(
+        place.bundle,
+        env=place.env,
+        config=place.config,
+        target=arguments.target or "",
+        profile=arguments.profile or "",
+        redactor=place.redactor,
+    )
+    engine.acts.headless = True
+    engine.acts.patience = arguments.wait_edit
+    face = Headless(engine, as_json=arguments.json)
+    try:
+        await face.until(_loop(engine, refs, arguments))
+    except Interrupted:
+        return await _interrupted(face, refs, arguments)
+    except Exception as error:
+        await face.close()
+        stop = stop_of(error)
+        if stop is None:
+            raise
+        return _stopped(face, stop)
+    await face.close()
+    return _ended(face)
+
+
+async def _loop(engine: Engine, refs: tuple[str, ...], arguments: argparse.Namespace) -> None:
+    await engine.start(look=False)
+    held = engine.keeping.held
+    if held is not None:
+        raise held
+    if not await engine.truth.version():
+        summary, _, install = engine.state.cli_problem.partition("\n")
+        raise Stop(summary, install, code="cli", exit_code=EXIT_BLOCKED)
+    if engine.state.identity.problem:
+        # Nothing is asked of a workspace before it is known which one.
+        await engine.identifying.resolve()
+    await engine.truth.ask()
+    if arguments.keep_deployed:
+        await engine.keep_deployed()
+    await engine.heal(refs, confirmed=arguments.confirm, max_iterations=arguments.max_iterations)
+    await engine.runner.ended.wait()
+
+
+def _ended(face: Headless) -> int:
+    event, runner = face.ended, face.engine.runner
+    if event is None:
+        return EXIT_FAILED
+    code = OUTCOMES.get(LoopOutcome(event.outcome), EXIT_FAILED)
+    if event.outcome == LoopOutcome.BLOCKED and runner.refusal is not None:
+        code = runner.refusal.exit_code
+    return _tell_end(face, event, code)
+
+
+def _tell_end(face: Headless, event: LoopEnded, code: int) -> int:
+    if face.lines is not None:
+        from ..core.events import to_json
+
+        face.lines.object({**to_json(event), "exit_code": code}, final=True)
+    else:
+        face.words.event(event)
+        if event.outcome == LoopOutcome.ESCALATED:
+            print(face.engine.state.report_markdown, end="")
+    return code
+
+
+def _stopped(face: Headless, stop: Stop) -> int:
+    """It could not begin, or not go on."""
+    from .place import said
+
+    retryable = stop.retryable or stop.exit_code in (EXIT_BLOCKED, EXIT_IDENTITY)
+    if face.lines is not None:
+        body = {"code": stop.code, "message": stop.message, "fix": stop.fix, "retryable": retryable}
+        face.lines.write("problem", body)
+        end = {"outcome": "blocked", "iterations": 0, "retryable": retryable, "reason": stop.message}
+        face.lines.end("loop.ended", end, exit_code=stop.exit_code)
+    else:
+        print(said(stop, face.engine.world.redactor), file=sys.stderr)
+    return stop.exit_code
+
+
+async def _interrupted(face: Headless, refs: tuple[str, ...], arguments: argparse.Namespace) -> int:
+    """A person leaves: the call in flight may end, what runs remotely goes on, and how to come back is said."""
+    engine = face.engine
+    goals = engine.runner.state.goals
+    going = [f"{goal.ref} ({goal.run_id})" for goal in goals if goal.run_id and goal.in_flight]
+    busy = engine.state.busy
+    if busy:
+        face.words.say(f"Letting `{busy}` come to its end; Ctrl-C again leaves at once.")
+    await face.close()
+    loop, here = engine.runner.loop_id, engine.state
+    if going:
+        face.words.say(f"Still running at {here.identity.host}: {', '.join(going)}.")
+    if loop and not engine.runner.state.ended:
+        face.words.say(f"To go on: {resume_command(refs, arguments)}")
+    event = LoopEnded("interrupted", engine.runner.state.iteration, True, "interrupted by a person", loop)
+    return _tell_end(face, event, EXIT_INTERRUPTED)
+
+
+def resume_command(refs: tuple[str, ...], arguments: argparse.Namespace) -> str:
+    """What to type to take the loop up again."""
+    words = ["dbops-tui", "heal", *(ref.partition(".")[2] for ref in refs)]
+    for flag, value in (("-t", arguments.target), ("-p", arguments.profile), ("--fixer", arguments.fixer)):
+        words += [flag, value] if value else []
+    words += ["--apply", arguments.apply] if arguments.apply and arguments.apply != "none" else []
+    words += ["--path", arguments.path] if arguments.path != "." else []
+    return shlex.join(words)
