@@ -16,11 +16,13 @@ from urllib.parse import urlsplit
 
 from ..core.bundle import Bundle
 from ..core.cli_words import parse_started
-from ..core.failures import Found, explain, root_causes
+from ..core.failures import Explained, Found, explain, root_causes
 from ..core.identity import resolve
+from ..core.learned_rows import matrix_for
 from ..core.profiles import same_host
 from ..core.text import clean
 from ..matrix.diagnose import diagnose
+from ..matrix.matcher import Matrix
 from ..matrix.model import Diagnosis, Failure
 from .diagnosis_json import diagnosis_json, diagnosis_lines, short_lines
 from .exits import EXIT_OK
@@ -127,15 +129,23 @@ def of_text(given: FailureText, place: Place) -> Answer:
     notes = [given.note] if given.note else []
     if not text.strip():
         return Answer((), notes=(*notes, "the text is empty"))
-    found = diagnose(Failure(text=text))
+    matrix = _matrix_of(place, notes)
+    found = diagnose(Failure(text=text), matrix=matrix)
     if found and not place.bundle_problem:
         near = _around(text, found[0])
-        located = explain([Found(Failure(text=near), "")], place.bundle)[0].diagnoses
+        located = explain([Found(Failure(text=near), "")], place.bundle, matrix=matrix)[0].diagnoses
         if located and located[0].cause == found[0].cause:
             first = located[0]
             found = (replace(found[0], location=first.location, also_at=first.also_at, fixes=first.fixes), *found[1:])
     found = tuple(given.numbered(each) for each in found)
     return Answer(found[:1], found[1:], notes=tuple(notes), failed=bool(found))
+
+
+def _matrix_of(place: Place, notes: list[str]) -> Matrix:
+    """The rows with those that were learned here; what is wrong with one of these is a note."""
+    matrix, problems = matrix_for(None if place.bundle_problem else place.root, place.env)
+    notes += [f"a row of your own is left out: {problem}" for problem in problems]
+    return matrix
 
 
 def _around(text: str, diagnosis: Diagnosis) -> str:
@@ -175,12 +185,22 @@ async def of_workspace(asked: Asked, place: Place) -> Answer:
     bundle = None if place.bundle_problem else place.bundle
     if bundle is not None:
         found = [replace(item, ref=_ref_of(bundle, kind, name) or item.ref) for item in found]
-    explained = await asyncio.to_thread(explain, found, bundle)
+    matrix = _matrix_of(place, notes)
+    explained = await asyncio.to_thread(lambda: [_explained(item, bundle, matrix) for item in found])
     if len(explained) == 1:
         roots, lesser = explained[0].diagnoses[:1], explained[0].diagnoses[1:]
     else:
         roots, lesser = root_causes(explained), ()
     return Answer(roots, lesser, about, tuple(notes), failed=bool(found))
+
+
+def _explained(item: Found, bundle: Bundle | None, matrix: Matrix) -> Explained:
+    """The failure explained; that it failed is known also where its text does not show it."""
+    (explained,) = explain([item], bundle, matrix=matrix)
+    if not explained.diagnoses:
+        failed = replace(item, failure=replace(item.failure, result_state="FAILED"))
+        (explained,) = explain([failed], bundle, matrix=matrix)
+    return explained
 
 
 def _ref_of(bundle: Bundle, kind: str, name: str) -> str:

@@ -14,14 +14,21 @@ from ..core.text import clean
 from ..widgets.words import plural
 from .journal_view import OPEN, LoopSeen, reading_journal, seen
 from .jsonl import JsonLines
-from .place import Place, open_place
+from .place import Place, Stop, open_place, said
 from .table import print_table
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Print the loops. Raises Stop where there is no journal or it cannot be read."""
+    """Print the loops. Raises Stop where the journal cannot be read."""
     place = open_place(arguments)
-    loops = asyncio.run(read_loops(place, arguments.limit))
+    try:
+        loops = asyncio.run(read_loops(place, arguments.limit))
+    except Stop as stop:
+        if stop.code != "no_journal":
+            raise
+        # Nothing has happened yet: that is an answer, and no failure.
+        print(said(stop, place.redactor), file=sys.stderr)
+        return _print_json(place, []) if arguments.json else 0
     if arguments.json:
         return _print_json(place, loops)
     if not loops:

@@ -7,31 +7,34 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import difflib
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from ..core.events import plain
 from ..core.journal import Journal, JournalUnavailable
-from ..core.paths import config_path, state_dir
+from ..core.learned_rows import matrix_for
+from ..core.learning import top_ten
+from ..core.paths import state_dir
 from ..core.text import clean
 from ..matrix.check import check
-from ..matrix.matcher import Matrix, load_matrix
-from ..matrix.schema import Problem, Row, SchemaError, load_rows
+from ..matrix.matcher import Matrix
+from ..matrix.schema import Problem, Row
 from .exits import EXIT_FAILED, EXIT_OK
 from .jsonl import JsonLines
 from .place import Place, Stop, open_place
 from .table import print_table
 
-TOP = 10
-_MARKS = ("cascade", "benign", "warning", "retryable", "destructive", "learned")
 JOURNALS = 50  # the newest, whose errors are counted
-# What failed most often where somebody counted: the first rows of every guide to failures of jobs and bundles.
+_MARKS = ("cascade", "benign", "warning", "retryable", "destructive", "learned")
+# What fails most where nothing was counted yet: a name, a table, a package, a right, a key, a word of SQL, a path, a
+# variable, a sign-in, memory.
 USUAL = (
-    *("unresolved_column", "table_not_found", "module_not_found", "permission_denied", "merge_multiple_source_rows"),
-    *("parse_syntax_error", "notebook_not_found", "variable_not_defined", "expired_token", "driver_oom"),
+    *("unresolved_column", "table_not_found", "missing_python_module", "uc_missing_privilege"),
+    *("merge_multiple_source_rows", "sql_syntax_error", "notebook_not_found", "variable_not_defined"),
+    *("expired_token", "driver_oom"),
 )
 
 
@@ -46,7 +49,7 @@ def main(arguments: argparse.Namespace) -> int:
         from .matrix_learn import learn
 
         return learn(place, arguments)
-    matrix, problems = load_all(place)
+    matrix, problems = matrix_for(place.root if not place.bundle_problem else None, place.env)
     if arguments.action == "check":
         return _check(matrix, problems, arguments)
     for problem in problems:
@@ -56,100 +59,75 @@ def main(arguments: argparse.Namespace) -> int:
     return _list(matrix, place, arguments)
 
 
-def folders(place: Place) -> tuple[Path, ...]:
-    """Where rows of one's own are: the bundle's `.dbops/matrix`, then the user's folder."""
-    own = (place.root / ".dbops" / "matrix",) if not place.bundle_problem else ()
-    return (*own, user_folder(place))
-
-
-def user_folder(place: Place) -> Path:
-    """The folder for all bundles of this user: `matrix` of the settings, else beside the settings."""
-    return Path(place.config.matrix) if place.config.matrix else config_path(place.env).parent / "matrix"
-
-
-def load_all(place: Place) -> tuple[Matrix, tuple[Problem, ...]]:
-    """The built-in rows behind those of one's own; a folder with mistakes is left out, and they are returned."""
-    rows: list[Row] = []
-    problems: list[Problem] = []
-    for folder in folders(place):
-        try:
-            own = load_rows(folder, learned=True) if folder.is_dir() else ()
-        except SchemaError as error:
-            problems += [Problem(str(folder / p.file), p.line, p.message, p.row) for p in error.problems]
-            continue
-        rows += [row for row in own if row.id not in {each.id for each in rows}]
-    taken = {row.id for row in rows}
-    return Matrix([*rows, *(row for row in load_matrix().rows if row.id not in taken)]), tuple(problems)
-
-
 def _list(matrix: Matrix, place: Place, arguments: argparse.Namespace) -> int:
-    counts: Counter[str] = Counter()
-    rows: Sequence[Row] = matrix.rows
     if arguments.top:
-        counts = asyncio.run(met(place))
-        rows = _most_met(matrix, counts)
-        if not counts:
-            print("no journal has met an error yet: these are the usual ones", file=sys.stderr)
+        return _top(matrix, place, arguments)
     if arguments.json:
         out = JsonLines()
-        for row in rows:
-            body: dict[str, Any] = {"id": row.id, "cause": row.cause, "category": row.category, "title": row.title}
-            body |= {"learned": row.learned, **({"met": counts[row.id]} if arguments.top else {})}
-            out.write("row", body)
-        return out.end("matrix.ended", {"count": len(rows)})
-    heads = ["ID", "CAUSE", "CATEGORY", "TITLE"]
-    cells = [[row.id, row.cause, row.category, row.title] for row in rows]
-    if counts:
-        heads, cells = ["MET", *heads], [[str(counts[row.id]), *cell] for row, cell in zip(rows, cells, strict=True)]
-    print_table(heads, cells, roomy=len(heads) - 1)
+        for row in matrix.rows:
+            out.write("row", _short(row))
+        return out.end("matrix.ended", {"count": len(matrix.rows)})
+    cells = [(row.id, row.cause, row.category, row.title) for row in matrix.rows]
+    print_table(("ID", "CAUSE", "CATEGORY", "TITLE"), cells, roomy=3)
     return EXIT_OK
 
 
-def _most_met(matrix: Matrix, counts: Counter[str]) -> list[Row]:
-    if counts:
-        return [matrix.by_id[row] for row, _ in counts.most_common() if row in matrix.by_id][:TOP]
-    first: dict[str, Row] = {}
-    for row in matrix.rows:
-        first.setdefault(row.cause, row)
-    return [first[cause] for cause in USUAL if cause in first]
+def _short(row: Row) -> dict[str, Any]:
+    return {"id": row.id, "cause": row.cause, "category": row.category, "title": row.title, "learned": row.learned}
 
 
-async def met(place: Place) -> Counter[str]:
-    """How often each row was the root cause of an error, over the journals of this user. Raises nothing."""
-    counts: Counter[str] = Counter()
+def _top(matrix: Matrix, place: Place, arguments: argparse.Namespace) -> int:
+    """The causes that were met most often; where none was, the usual ones."""
+    lessons = asyncio.run(met(place))
+    rows_met = Counter(str(lesson.get("row") or "") for lesson in lessons)
+    counted = top_ten(lessons)
+    if not counted:
+        print("no journal has met an error yet: these are the usual ones", file=sys.stderr)
+        counted = tuple((cause, 0, 0, "") for cause in USUAL)
+    out = JsonLines()
+    cells: list[tuple[str, ...]] = []
+    for cause, count, mended, fix in counted:
+        row = _row_of(matrix, cause, rows_met)
+        if arguments.json:
+            about = _short(row) if row is not None else {"id": None, "cause": cause}
+            out.write("row", {**about, "met": count, "mended": mended, "mended_by": fix or None})
+        named = (row.id, row.title) if row is not None else ("", "")
+        cells.append((str(count), str(mended), cause, *named, fix))
+    if arguments.json:
+        return out.end("matrix.ended", {"count": len(cells)})
+    if any(count for _, count, _, _ in counted):
+        print_table(("MET", "MENDED", "CAUSE", "ID", "TITLE", "MENDED LAST BY"), cells, roomy=4)
+    else:
+        print_table(("CAUSE", "ID", "TITLE"), [cell[2:5] for cell in cells], roomy=2)
+    return EXIT_OK
+
+
+def _row_of(matrix: Matrix, cause: str, rows_met: Mapping[str, int]) -> Row | None:
+    """The row of a cause that was met most often; None where no row has it."""
+    rows = [row for row in matrix.rows if row.cause == cause]
+    # Where none was met: the one that knows most forms of it, not a family's catch-all.
+    return max(rows, key=lambda row: (rows_met.get(row.id, 0), len(row.match.patterns)), default=None)
+
+
+async def met(place: Place) -> list[dict[str, Any]]:
+    """What every journal of this user learned. Raises nothing: a journal that cannot be read counts for nothing."""
     try:
         files = sorted(state_dir(place.env).glob("*.sqlite3"), key=lambda path: path.stat().st_mtime, reverse=True)
     except OSError:
-        return counts
+        return []
+    found: list[dict[str, Any]] = []
     for file in files[:JOURNALS]:
         try:
             journal = await Journal.open(file, redactor=place.redactor, read_only=True)
         except JournalUnavailable:
             continue
         try:
-            for loop in await journal.loops(1000):
-                counts.update(_rows_of(loop.record))
+            found += await journal.learned()
         except JournalUnavailable:
-            pass
+            continue
         finally:
             await journal.close()
-    return counts
-
-
-def _rows_of(record: dict[str, Any]) -> list[str]:
-    """The rows of all errors of a loop's record, whatever its shape."""
-    found = []
-    for round_ in _dicts(record.get("rounds")):
-        for error in _dicts(round_.get("errors")):
-            diagnosis = error.get("diagnosis")
-            row = diagnosis.get("row") if isinstance(diagnosis, dict) else None
-            if isinstance(row, str) and row:
-                found.append(row)
     return found
-
-
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _show(matrix: Matrix, arguments: argparse.Namespace) -> int:
@@ -158,8 +136,6 @@ def _show(matrix: Matrix, arguments: argparse.Namespace) -> int:
         raise Stop("which row?", "matrix show ROW; the ids are in: matrix list", code="usage")
     rows = [row for row in matrix.rows if row.id == wanted] or [row for row in matrix.rows if row.cause == wanted]
     if not rows:
-        import difflib
-
         near = difflib.get_close_matches(wanted, [*matrix.by_id, *{row.cause for row in matrix.rows}], n=3, cutoff=0.5)
         hint = f"nearly: {', '.join(near)}" if near else "the ids are in: matrix list"
         raise Stop(f"there is no row {wanted}", hint, code="no_row")

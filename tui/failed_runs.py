@@ -63,8 +63,23 @@ async def update_failures(
         update = latest[0]
     if not update.failed:
         return update, []
-    events = await error_events(workspace, pipeline_id, update.update_id)
-    return update, of_update(update, ref or f"pipeline {pipeline_id}", events)
+    return update, await _of_update(workspace, update, ref or f"pipeline {pipeline_id}")
+
+
+async def _of_update(workspace: Workspace, update: Update, ref: str, url: str = "") -> list[Found]:
+    """What its ERROR events say of a failed update; without any, what its cluster says. Raises WorkspaceError."""
+    events = await error_events(workspace, update.pipeline_id, update.update_id)
+    if not events:
+        update = replace(update, message=await _from_cluster(workspace, update.pipeline_id) or update.message)
+    return of_update(update, ref, events, url)
+
+
+async def _from_cluster(workspace: Workspace, pipeline_id: str) -> str:
+    from ..core.cluster_words import cluster_words
+
+    pipeline = await workspace.pipeline(pipeline_id)
+    # Serverless has no cluster, and its events no words of one.
+    return cluster_words(await workspace.cluster_events(pipeline.cluster_id)) if pipeline.cluster_id else ""
 
 
 async def error_events(workspace: Workspace, pipeline_id: str, update_id: str) -> list[PipelineEvent]:
@@ -137,8 +152,7 @@ async def _read_update(reading: _Reading, task: TaskRun) -> None:
     update = _started_by(task, updates)
     if update is None:
         return
-    events = await error_events(reading.workspace, task.pipeline_id, update.update_id)
-    found = of_update(update, reading.ref, events, task.page_url)
+    found = await _of_update(reading.workspace, update, reading.ref, task.page_url)
     reading.of_updates[task.run_id] = [replace(item, run_id=update.update_id) for item in found]
 
 

@@ -68,11 +68,11 @@ def read_stream(stream: BinaryIO, name: str) -> FailureText:
     del whole
     _refuse_what_is_no_text(head, name)
     encoding = next((encoding for bom, encoding in _BOMS if head.startswith(bom)), "utf-8")
-    if left_out and encoding not in ("utf-8", "utf-8-sig"):
+    if tail and encoding not in ("utf-8", "utf-8-sig"):
         raise Stop(f"{name} is too large for a text in {encoding}", f"iconv -f {encoding} -t utf-8", code="file")
     raw = head.decode(encoding, "replace")
     numbers = None
-    if left_out:
+    if tail:
         first = raw.count("\n")
         raw += tail.decode("utf-8", "replace")
         numbers = _numbers(raw, first, left_out)
