@@ -1,0 +1,467 @@
+"""One scheduler for all that is watched: what is due next, how many looks at once, and how the budget is shared out.
+
+Never decides what an answer means; never looks while paused, twice at once at one thing, or in a burst.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import math
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from random import Random
+
+from .backoff import FOCUSED, Policy, hinted, jittered
+from .budget import Budget
+from .clock import Clock
+
+AT_ONCE = 8  # looks in flight
+SHARE = 0.75  # of the budget; the rest is for what a person asks for
+OVERSLEPT = 10.0  # seconds; a sleep that took so much longer than asked was the machine's, not ours
+_MEMORY = 300.0  # seconds over which single reads are averaged
+# Errors that say something of the workspace and nothing of what was looked at: everything waits.
+_FOR_ALL = frozenset({"throttled", "unreachable", "signed_out"})
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look saw: something new, or the end; `retry_after` is how long the server wants to be left alone."""
+
+    changed: bool = False
+    ended: bool = False
+    retry_after: float | None = None
+
+
+Fetch = Callable[[], Awaitable[Look]]
+# From the present (monotonic seconds) and the usual interval to the seconds until the next look is worth it.
+Pace = Callable[[float, float], float]
+
+
+@dataclass(slots=True, eq=False)
+class _Item:
+    key: str
+    fetch: Fetch
+    policy: Policy
+    pace: Pace | None
+    once: bool
+    order: int
+    due: float = 0.0
+    looked: float = -math.inf
+    unchanged: int = -1  # what is seen first is no sign that nothing changes
+    failures: int = 0
+    focused: bool = False
+    flying: bool = False
+    again: bool = False  # asked for while it was in flight
+    removed: bool = False
+    load: float = 0.0  # looks a second it would have without regard to the budget
+    ticket: int = field(default=0)  # only its newest place in the queue counts
+
+
+class Poller:
+    """Looks at each thing by its policy, one sleep until the earliest that is due. Times are monotonic seconds.
+
+    `on_error(key, error)` hears of each look that failed; it is repeated by its own back-off, and where the error says
+    that the workspace is unreachable, throttles or wants a sign-in, everything waits for one thing that tries.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        seed: int | None = None,
+        on_error: Callable[[str, Exception], None] | None = None,
+        budget: Budget | None = None,
+        share: float = SHARE,
+        focused: Policy = FOCUSED,
+        at_once: int = AT_ONCE,
+    ) -> None:
+        self._clock = clock
+        self._random = Random(seed)
+        self._on_error = on_error
+        self._budget = budget
+        self._share = share
+        self._focused_policy = focused
+        self._at_once = at_once
+        self._items: dict[str, _Item] = {}
+        self._focus: frozenset[str] = frozenset()
+        self._queue: list[tuple[float, int, int, str]] = []
+        self._tickets = itertools.count(1)
+        self._flights: dict[_Item, asyncio.Task[None]] = {}
+        self._pauses: dict[str, None] = {}
+        self._news = asyncio.Event()
+        self._calm = asyncio.Event()
+        self._resting = False
+        self._running = False
+        self._closed = False
+        self._hold_until = -math.inf
+        self._probe = ""  # what alone is looked at until the workspace answers again
+        self._throttled = False
+        self._load = {True: 0.0, False: 0.0}  # by focus
+        self._singles = 0.0  # single reads a second, lately
+        self._singles_at = clock.monotonic()
+
+    # --- what is watched ----------------------------------------------------------------------------------------------
+
+    def add(self, key: str, fetch: Fetch, policy: Policy, forecast: Pace | None = None) -> None:
+        """Look at this now, then by `policy`, within it when `forecast` says. A known key is replaced."""
+        known = self._items.get(key)
+        if known is None or known.once:
+            self._insert(key, fetch, policy, forecast, once=False)
+            return
+        known.fetch, known.policy, known.pace = fetch, policy, forecast
+        if not known.flying:
+            self._queue_at(known, min(known.due, max(self._now(), known.looked + self._interval(known))))
+
+    def once(self, key: str, fetch: Fetch) -> None:
+        """Look at this as soon as the budget allows, until it was seen once. Nothing where the key is known already."""
+        if key not in self._items:
+            self._insert(key, fetch, self._focused_policy, None, once=True)
+        elif not self._items[key].flying:
+            self.now(key)
+
+    def remove(self, key: str) -> None:
+        """Look at it no more. A look in flight ends by itself."""
+        item = self._items.pop(key, None)
+        if item is None:
+            return
+        item.removed = True
+        self._weigh(item, 0.0)
+        if self._probe == key:
+            self._choose_probe()
+        self._tell()
+
+    def focus(self, keys: Iterable[str]) -> None:
+        """These are what somebody looks at; whatever comes newly into focus begins anew."""
+        self._focus = frozenset(keys)
+        for item in list(self._items.values()):
+            focused = item.key in self._focus
+            if focused == item.focused:
+                continue
+            self._weigh(item, 0.0)
+            item.focused = focused
+            if focused:
+                self._begin_anew(item, soon=True)
+            elif not item.flying:
+                self._queue_at(item, max(item.due, item.looked + self._interval(item)))
+
+    def touch(self, key: str = "") -> None:
+        """Somebody is here: this, or everything, is looked at as often as after a change."""
+        for item in self._named(key):
+            self._begin_anew(item)
+
+    def now(self, key: str = "") -> None:
+        """Look now at this, or at everything: first what is in focus, the rest spread over its interval."""
+        if self._probe and key in ("", self._probe) and not self._throttled:
+            self._hold_until = -math.inf
+        for item in self._named(key):
+            if item.flying:
+                item.again = True
+            elif key or item.focused:
+                self._queue_at(item, self._now())
+        if not key:
+            self._spread(item for item in self._items.values() if not item.focused)
+
+    def _named(self, key: str) -> list[_Item]:
+        return [self._items[key]] if key in self._items else [] if key else list(self._items.values())
+
+    # --- pauses -------------------------------------------------------------------------------------------------------
+
+    def pause(self, reason: str) -> None:
+        """Look at nothing from now on. Pauses for several reasons add up."""
+        self._pauses[reason] = None
+        self._tell()
+
+    def resume(self, reason: str = "") -> None:
+        """This reason is gone, or all are. What became due meanwhile is looked at in good order, not at once."""
+        if not self._pauses:
+            return
+        if reason:
+            self._pauses.pop(reason, None)
+        else:
+            self._pauses.clear()
+        if not self._pauses:
+            self._catch_up()
+
+    @property
+    def paused(self) -> str:
+        """Why nothing is looked at; empty where it is."""
+        return ", ".join(self._pauses)
+
+    def next_at(self, key: str = "") -> float | None:
+        """When the next look is due, at this or at anything; None while paused and where nothing is watched."""
+        if self._pauses:
+            return None
+        item = self._items.get(key) if key else self._top()
+        if item is None:
+            return None
+        return max(item.due, self._hold_until) if self._probe else item.due
+
+    # --- the one task -------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Look at what is due, until `close`."""
+        self._running = True
+        try:
+            while not self._closed:
+                self._news.clear()
+                wait = self._start_due()
+                await self._rest(wait)
+        finally:
+            self._running = False
+            await self._land()
+
+    async def close(self) -> None:
+        """End `run`; looks in flight are given up."""
+        self._closed = True
+        self._tell()
+        await self._land()
+
+    async def idle(self) -> None:
+        """Return once nothing is in flight and nothing is due that could be looked at now."""
+        while not self._is_idle():
+            self._calm.clear()
+            await self._calm.wait()
+
+    def _is_idle(self) -> bool:
+        if self._flights:
+            return False
+        if not self._running or self._closed:
+            return True
+        return self._resting and not self._news.is_set() and self._ready_in() != 0.0
+
+    async def _land(self) -> None:
+        flights = list(self._flights.values())
+        for flight in flights:
+            flight.cancel()
+        await asyncio.gather(*flights, return_exceptions=True)
+        self._calm.set()
+
+    async def _rest(self, seconds: float | None) -> None:
+        """Until news, or so many seconds."""
+        sleeper: asyncio.Future[None] | None = None
+        until = math.inf
+        if seconds is not None:
+            until = self._now() + seconds
+            sleeper = asyncio.ensure_future(self._clock.sleep(seconds))
+            sleeper.add_done_callback(self._slept)
+            await asyncio.sleep(0)  # it sleeps from now on
+        self._resting = True
+        self._calm.set()
+        try:
+            await self._news.wait()
+        finally:
+            self._resting = False
+            if sleeper is not None:
+                sleeper.remove_done_callback(self._slept)
+                sleeper.cancel()
+        if self._now() - until > OVERSLEPT:
+            self._catch_up()
+
+    def _slept(self, _: asyncio.Future[None]) -> None:
+        self._news.set()
+
+    def _start_due(self) -> float | None:
+        """Start what may be started; seconds until more may be, None where only news can tell."""
+        while True:
+            wait = self._ready_in()
+            if wait != 0.0:
+                return wait
+            item = self._probing() or self._top()
+            assert item is not None
+            self._start(item)
+
+    def _ready_in(self) -> float | None:
+        """Seconds until a look may start, 0.0 for at once, None where only news can tell."""
+        if self._pauses or self._closed or len(self._flights) >= self._at_once:
+            return None
+        item = self._probing() or self._top()
+        if item is None or item.flying:
+            return None
+        at = item.due
+        if self._probe:
+            at = max(at, self._hold_until)
+        if self._budget is not None and at <= self._now():
+            at = max(at, self._budget.free_at(self._share, promised=len(self._flights)))
+        return max(0.0, at - self._now())
+
+    def _start(self, item: _Item) -> None:
+        item.ticket = 0
+        item.flying = True
+        item.again = False
+        item.looked = self._now()
+        if item.once:
+            self._count_single()
+        self._flights[item] = asyncio.ensure_future(self._look(item))
+
+    async def _look(self, item: _Item) -> None:
+        try:
+            try:
+                look = await item.fetch()
+            except Exception as error:
+                self._failed(item, error)
+            else:
+                self._saw(item, look)
+        finally:
+            item.flying = False
+            self._flights.pop(item, None)
+            self._tell()
+
+    def _saw(self, item: _Item, look: Look) -> None:
+        item.failures = 0
+        self._answered()
+        if item.removed:
+            return
+        if look.ended or item.once:
+            item.flying = False
+            self.remove(item.key)
+            return
+        item.unchanged = 0 if look.changed else item.unchanged + 1
+        own = self._interval(item)
+        wait = hinted(own, look.retry_after)
+        if item.again and wait <= own:
+            wait = 0.0
+        self._queue_at(item, self._now() + wait)
+
+    def _failed(self, item: _Item, error: Exception) -> None:
+        kind = getattr(error, "kind", "")
+        hint = getattr(error, "retry_after", None)
+        item.failures += 1
+        item.unchanged += 1
+        wait = hinted(self._interval(item, failed=True), hint)
+        if not item.removed:
+            self._queue_at(item, self._now() + wait)
+        if kind in _FOR_ALL:
+            if not self._probe or self._probe not in self._items:
+                self._choose_probe()
+            self._throttled = kind == "throttled"
+            probe = self._items.get(self._probe)
+            own = wait if probe in (None, item) else min(wait, self._interval(probe, failed=True))
+            self._hold_until = max(self._hold_until, self._now() + hinted(own, hint))
+        else:
+            self._answered()
+        if self._on_error is not None:
+            self._on_error(item.key, error)
+
+    # --- the workspace as a whole -------------------------------------------------------------------------------------
+
+    def _choose_probe(self) -> None:
+        """The one that tries while the workspace does not answer: what would be looked at most often anyway."""
+        found = min(
+            self._items.values(),
+            key=lambda item: (not item.focused, self._policy(item).ceiling, item.order),
+            default=None,
+        )
+        self._probe = found.key if found is not None else ""
+        if found is not None and not found.flying:
+            self._queue_at(found, max(found.due, self._now()))
+
+    def _probing(self) -> _Item | None:
+        return self._items.get(self._probe) if self._probe else None
+
+    def _answered(self) -> None:
+        if self._probe:
+            self._probe = ""
+            self._hold_until = -math.inf
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """What became due while nothing could be looked at: the first at once, the rest spread over its interval."""
+        now = self._now()
+        late = [item for item in self._items.values() if not item.flying and item.due <= now]
+        late.sort(key=lambda item: (not item.focused, item.due, item.order))
+        for item in late[:1]:
+            self._queue_at(item, now)
+        self._spread(late[1:])
+        self._tell()
+
+    def _spread(self, items: Iterable[_Item]) -> None:
+        for item in list(items):
+            if not item.flying:
+                self._queue_at(item, self._now() + self._random.uniform(0.0, self._interval(item)))
+
+    # --- when ---------------------------------------------------------------------------------------------------------
+
+    def _policy(self, item: _Item) -> Policy:
+        """Its own, or while it is in focus that of the focus, wherever its own is slower."""
+        if not item.focused or item.once:
+            return item.policy
+        return self._focused_policy.capped(min(self._focused_policy.ceiling, item.policy.ceiling))
+
+    def _interval(self, item: _Item, *, failed: bool = False) -> float:
+        """Seconds to its next look, within its policy; more only where the budget does not reach."""
+        policy = self._policy(item)
+        plain = policy.interval(item.unchanged)
+        paced = item.pace is not None and not failed
+        self._weigh(item, 0.0 if item.once else 1.0 / (policy.mean if paced else plain))
+        stretch = self._stretch(item.focused)
+        seconds = plain * stretch
+        if item.pace is not None and paced:
+            wished = item.pace(self._now(), policy.mean * stretch)
+            seconds = min(seconds, wished) if policy.eager else wished
+        return jittered(seconds, policy.lowest, policy.ceiling * stretch, self._random)
+
+    def _stretch(self, focused: bool) -> float:
+        """How many times longer intervals have to be for the budget to reach; what is in focus is stretched last."""
+        if self._budget is None:
+            return 1.0
+        all_of_it = self._share * self._budget.per_minute / 60.0
+        room = max(all_of_it - self._lately(), all_of_it / 4)
+        here, elsewhere = self._load[True], self._load[False]
+        here_gets = min(here, max(room / 2, room - elsewhere))
+        load, gets = (here, here_gets) if focused else (elsewhere, room - here_gets)
+        return max(1.0, load / gets) if load > 0 else 1.0
+
+    def _weigh(self, item: _Item, load: float) -> None:
+        self._load[item.focused] = max(0.0, self._load[item.focused] + load - item.load)
+        item.load = load
+
+    def _count_single(self) -> None:
+        self._singles = self._lately() + 1.0 / _MEMORY
+        self._singles_at = self._now()
+
+    def _lately(self) -> float:
+        return self._singles * math.exp((self._singles_at - self._now()) / _MEMORY)
+
+    def _begin_anew(self, item: _Item, *, soon: bool = False) -> None:
+        item.unchanged = 0
+        if item.flying or item.once:
+            return
+        first = self._interval(item)
+        at = item.looked + (min(first, self._policy(item).lowest) if soon else first)
+        self._queue_at(item, min(item.due, max(self._now(), at)))
+
+    # --- the queue ----------------------------------------------------------------------------------------------------
+
+    def _insert(self, key: str, fetch: Fetch, policy: Policy, pace: Pace | None, *, once: bool) -> None:
+        self.remove(key)
+        item = _Item(key, fetch, policy, pace, once, next(self._tickets), focused=key in self._focus)
+        self._items[key] = item
+        self._interval(item)
+        self._queue_at(item, self._now())
+
+    def _queue_at(self, item: _Item, due: float) -> None:
+        item.due = due
+        item.ticket = next(self._tickets)
+        heapq.heappush(self._queue, (due, item.ticket, item.order, item.key))
+        if len(self._queue) > 4 * len(self._items) + 64:
+            self._queue = [place for place in self._queue if self._is_current(place)]
+            heapq.heapify(self._queue)
+        self._tell()
+
+    def _is_current(self, place: tuple[float, int, int, str]) -> bool:
+        item = self._items.get(place[3])
+        return item is not None and item.ticket == place[1]
+
+    def _top(self) -> _Item | None:
+        while self._queue and not self._is_current(self._queue[0]):
+            heapq.heappop(self._queue)
+        return self._items[self._queue[0][3]] if self._queue else None
+
+    def _now(self) -> float:
+        return self._clock.monotonic()
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._calm.set()
