@@ -63,6 +63,10 @@ class Blocks:
             return SEPARATOR.join(self._open_messages).encode("utf-8", "replace")
         return self._messages[block]
 
+    def sealed(self, block: int) -> bool:
+        """Whether a block stays as it is."""
+        return block < len(self._messages)
+
     def extras(self, row: int) -> Extras:
         """The extras of a row."""
         block, place = row >> BLOCK_BITS, row & (BLOCK - 1)

@@ -84,6 +84,36 @@ def event_of(
     )
 
 
+def raw_of(event: PipelineEvent) -> Json:
+    """The JSON that `parse_event` makes `event` of."""
+    origin: Json = {"update_id": event.update_id, "flow_name": event.flow, "dataset_name": event.dataset}
+    raw: Json = {
+        "id": event.id,
+        "timestamp": event.timestamp,
+        "level": event.level,
+        "event_type": event.event_type,
+        "message": event.message,
+        "origin": origin,
+        "details": {event.event_type: event.details} if event.details else {},
+    }
+    if event.source_file or event.source_line:
+        origin["source_code_location"] = {"path": event.source_file, "line_number": event.source_line}
+    if event.exceptions or event.fatal:
+        raw["error"] = {"fatal": event.fatal, "exceptions": [_raw_exception(item) for item in event.exceptions]}
+    return raw
+
+
+def _raw_exception(error: PipelineException) -> Json:
+    names = ("declaring_class", "method_name", "file_name", "line_number")
+    return {
+        "class_name": error.class_name,
+        "message": error.message,
+        "error_class": error.error_class,
+        "sql_state": error.sql_state,
+        "stack": [dict(zip(names, frame, strict=True)) for frame in error.stack],
+    }
+
+
 # --- what orders events and tells them apart --------------------------------------------------------------------------
 
 

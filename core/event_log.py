@@ -17,6 +17,7 @@ from .event_json import (
     Keyed,
     Kind,
     event_of,
+    exceptions_of,
     extras,
     is_usual,
     iso_text,
@@ -210,6 +211,12 @@ class EventLog:
 
     def message(self, row: int) -> str:
         return self._blocks.message(row)
+
+    def error_text(self, row: int) -> str:
+        """What the exceptions of an event say, for searches."""
+        more = self._blocks.extras(row)
+        found = exceptions_of(more[1], str) if more is not None else ()
+        return "\n".join(f"{x.class_name} {x.error_class} {x.sql_state} {x.message}" for x in found)
 
     def id(self, row: int) -> str:
         """The id of the event, clean."""

@@ -333,7 +333,7 @@ def test_events_that_go_on_keep_the_place_unless_the_end_is_followed() -> None:
     held = page.event()
     page.show(events)
     page.settle(10)
-    assert page.event() is held
+    assert page.event() == held
     assert not page.follow
     page.move_to(page.count - 1, 10)
     assert page.follow

@@ -1,18 +1,28 @@
-"""The event stream of an update: level and text filters, following, a histogram, and the detail of one event.
+"""The event stream of an update: filters, following, events over time by level, and the detail of one event.
 
-Never copies an event: it keeps the positions of those that pass the filter, and draws what is on screen.
+Never copies an event, and never works longer than a moment: of a million events it looks first at those on screen.
 """
 
 from __future__ import annotations
 
-import re
+import json
+import time
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
+from ..core.event_filter import Sieve, Wanted, pattern_of
+from ..core.event_json import raw_of
+from ..core.event_log import RARE, EventLog, EventView
 from ..core.pipelines import PipelineEvent, PipelineException
+from .event_times import histogram
 from .glyphs import Glyphs
 from .page import Look, Page, TextLine
 from .spans import Span, Spans, pad, paragraphs, span
-from .words import iso_clock, iso_ms, plural, short_count
+from .words import iso_clock, percent, plural, short_count
+
+__all__ = ["LEVELS", "EventsPage", "event_lines", "histogram", "pattern_of"]
 
 LEVELS: tuple[tuple[str, frozenset[str]], ...] = (
     ("all", frozenset()),
@@ -21,10 +31,12 @@ LEVELS: tuple[tuple[str, frozenset[str]], ...] = (
     ("errors", frozenset({"METRICS", "DEBUG", "INFO", "WARN"})),
 )
 _LOOKS = {"ERROR": ("failed", "error"), "WARN": ("partly", "warn"), "INFO": ("quiet", "muted")}
+SLICE = 0.006  # seconds of work at a time; what is left goes on after the next key
+SHOWN_AT_ONCE = 200  # more lines than any screen has
 
 
 class EventsPage(Page):
-    """Events, oldest first. `show` takes the longer list each time; only what is new is looked at."""
+    """Events, oldest first. `show` takes a longer list, or a newer snapshot; only what is new is looked at."""
 
     can_follow = True
 
@@ -33,71 +45,127 @@ class EventsPage(Page):
         self.follow = True
         self.level = 1
         self.text = ""
-        self._pattern: re.Pattern[str] | None = None
-        self._events: Sequence[PipelineEvent] = ()
-        self._shown: list[int] = []
-        self._counts: dict[str, int] = {}
-        self._histogram: tuple[int, int, Spans] = (-1, 0, ())
+        self._given: Sequence[PipelineEvent] = ()
+        self._own = EventLog()  # of events that came as a plain list
+        self._view = self._own.snapshot()
+        self._target = -1  # the row that the cursor is to stay on, or to come near to; -1 for none
+        self._picture: tuple[int, int, Spans] = (-1, 0, ())
+        self._sieve = self._new_sieve(0)
+
+    # --- what is shown -----------------------------------------------------------------------------------------------
 
     def show(self, events: Sequence[PipelineEvent]) -> None:
         """Show `events`. Where they go on from those of the last call, the place is kept."""
-        before, self._events = self._events, events
-        if events is before:
+        if events is self._given:
             return
+        before, self._view = self._view, self._view_of(events)
+        if self._view.log is not before.log or len(self._view) < len(before):
+            self._target = -1
+            self.cursor, self.top = 0, 0
+            self._restart()
+            return
+        known = self.count
+        self._sieve.follow(self._view)
+        self._look_on()
+        if self.follow or known - self.top < SHOWN_AT_ONCE:
+            self.touch()
+        self.touch_head()
+
+    def _view_of(self, events: Sequence[PipelineEvent]) -> EventView:
+        before, self._given = self._given, events
+        if isinstance(events, EventView):
+            return events
         known = len(before)
-        if known > len(events) or (known and (events[0] is not before[0] or events[known - 1] is not before[-1])):
-            self._refill()
-            return
-        for index in range(known, len(events)):
-            self._count(events[index])
-            if self._passes(events[index]):
-                self._shown.append(index)
-        self.touch()
+        goes_on = not isinstance(before, EventView) and known <= len(events)
+        if not goes_on or (known and (events[0] != before[0] or events[known - 1] != before[-1])):
+            self._own, known = EventLog(), 0
+        self._own.add(raw_of(events[number]) for number in range(known, len(events)))
+        return self._own.snapshot()
 
     def set_level(self, level: int) -> None:
         """Which levels are shown: an index of LEVELS."""
         self.level = level % len(LEVELS)
-        self._refill()
+        self._restart()
 
     def set_text(self, text: str) -> None:
-        """Show only events in whose type, flow, dataset or message `text` is found: /regex/, else words as they are."""
+        """Show only events in whose type, flow, dataset, message or exceptions it is found: /regex/, else as it stands.
+
+        `type:`, `flow:` or `level:` before a name at its start choose by those.
+        """
         self.text = text
-        self._pattern = pattern_of(text)
-        self._refill()
+        self._restart()
 
-    def _refill(self) -> None:
-        held = self._shown[self.cursor] if 0 <= self.cursor < len(self._shown) else -1
-        passes = self._passes
-        self._counts = {}
-        self._histogram = (-1, 0, ())
-        for event in self._events:
-            self._count(event)
-        self._shown = [index for index, event in enumerate(self._events) if passes(event)]
-        if held >= 0:
-            self.cursor = next((line for line, index in enumerate(self._shown) if index >= held), 0)
-        self.touch()
+    @property
+    def wanted(self) -> Wanted:
+        """What passes the filter."""
+        return Wanted(hidden=LEVELS[self.level][1]).with_text(self.text)
 
-    def _count(self, event: PipelineEvent) -> None:
-        self._counts[event.level] = self._counts.get(event.level, 0) + 1
-
-    def _passes(self, event: PipelineEvent) -> bool:
-        if event.level in LEVELS[self.level][1]:
-            return False
-        pattern = self._pattern
-        return pattern is None or any(
-            pattern.search(text) for text in (event.message, event.event_type, event.flow, event.dataset) if text
-        )
+    @property
+    def events(self) -> EventView:
+        """All events, whether they pass or not."""
+        return self._view
 
     @property
     def count(self) -> int:
-        return len(self._shown)
+        return len(self._sieve)
+
+    def row(self, index: int) -> int:
+        """The row in the log of line `index`."""
+        return self._sieve.rows[index]
 
     def event(self) -> PipelineEvent | None:
         """The event under the cursor."""
-        return self._events[self._shown[self.cursor]] if 0 <= self.cursor < len(self._shown) else None
+        return self._view.log.event(self.row(self.cursor)) if 0 <= self.cursor < self.count else None
 
     def key(self, index: int) -> str:
-        return self._events[self._shown[index]].id or str(self._shown[index])
+        return self._view.log.id(self.row(index))
+
+    def names(self) -> tuple[Counter[str], Counter[str]]:
+        """How many events there are of each type, and of each flow or dataset."""
+        types: Counter[str] = Counter()
+        flows: Counter[str] = Counter()
+        for kind, number in zip(self._view.log.kinds, self._view.log.counts, strict=True):
+            types[kind.event_type] += number
+            flows[kind.flow or kind.dataset] += number
+        del flows[""], types[""]
+        return types, flows
+
+    # --- looking for what passes, a slice at a time ------------------------------------------------------------------
+
+    def _new_sieve(self, at: int) -> Sieve:
+        return Sieve(self._view, self.wanted, at)
+
+    def _restart(self) -> None:
+        """Filter anew, from the place on: first a screen of it, the rest in slices."""
+        rows, log = self._view.rows, self._view.log
+        at = len(self._view)
+        if self._target >= 0 and not self.follow:
+            at = bisect_left(rows, log.key(self._target), hi=len(self._view), key=log.key)
+        self._sieve = self._new_sieve(at)
+        self._picture = (-1, 0, ())
+        self._look_on()
+        self.touch()
+
+    @property
+    def unfinished(self) -> bool:
+        return not self._sieve.finished
+
+    def go_on(self) -> None:
+        self._look_on()
+        self.touch()
+
+    def _look_on(self) -> None:
+        offset = self.cursor - self.top
+        end = time.perf_counter() + SLICE
+        while not self._sieve.finished:
+            self._sieve.step()
+            if time.perf_counter() >= end:
+                break
+        if self.count and self._target >= 0 and not self.follow:
+            self.cursor = min(self._sieve.position(self._target), self.count - 1)
+            self.top = max(0, self.cursor - offset)
+
+    # --- the place ---------------------------------------------------------------------------------------------------
 
     def settle(self, height: int) -> None:
         if self.follow and self.count and self.cursor != self.count - 1:
@@ -105,91 +173,105 @@ class EventsPage(Page):
         super().settle(height)
 
     def move_to(self, index: int, height: int, *, down: bool = True) -> None:
-        super().move_to(index, height, down=down)
+        # Every line takes the cursor, so none has to be looked for among a million.
+        if not self.count:
+            return
+        index = min(max(index, 0), self.count - 1)
+        if index != self.cursor:
+            self.touch((self.cursor, index))
+            self.cursor = index
+        self._target = self.row(index)
+        self.reveal(height)
         self.set_follow(self.cursor >= self.count - 1)
 
+    def set_follow(self, follow: bool) -> None:
+        if not follow and self.follow and 0 <= self.cursor < self.count:
+            self._target = self.row(self.cursor)
+        super().set_follow(follow)
+
+    def next_problem(self, height: int, *, back: bool = False) -> bool:
+        """Go to the next error or warning among what is shown; False where there is none."""
+        log, rows, here = self._view.log, self._sieve.rows, self.cursor
+        found: list[int] = []
+        for level in RARE:
+            rare = log.of_level(level)
+            key = log.key(self.row(here)) if 0 <= here < self.count else (0, 0, "")
+            at = bisect_left(rare.rows, key, hi=len(rare), key=log.key)
+            for place in range(at - 1, -1, -1) if back else range(at, len(rare)):
+                line = self._sieve.position(rare.rows[place])
+                if line < self.count and rows[line] == rare.rows[place] and line != here:
+                    found.append(line)
+                    break
+        if not found:
+            return False
+        self.set_follow(False)
+        self.move_to(max(found) if back else min(found), height)
+        return True
+
+    def go_to_time(self, at: int, height: int) -> None:
+        """Go to the first event shown that is of epoch microsecond `at` or later."""
+        log = self._view.log
+        place = bisect_left(self._view.rows, at, hi=len(self._view), key=log.time)
+        if not self._view:
+            return
+        self._target = self._view.rows[min(place, len(self._view) - 1)]
+        self.set_follow(False)
+        if self.unfinished:
+            self._restart()
+        self.move_to(self._sieve.position(self._target), height)
+
+    # --- drawing -----------------------------------------------------------------------------------------------------
+
     def pinned(self, width: int, look: Look) -> list[Spans]:
-        if not self._events:
+        if not self._view:
             return []
-        facts: list[Span] = [(plural(len(self._events), "event"), "muted")]
-        for level, role in (("ERROR", "error"), ("WARN", "warn")):
-            if self._counts.get(level):
-                word = {"ERROR": "error", "WARN": "warning"}[level]
-                facts += [(f" {look.glyphs.dot} ", "faint"), (plural(self._counts[level], word), role)]
-        shown = LEVELS[self.level][0]
+        dot, levels = f" {look.glyphs.dot} ", self._view.log.levels()
+        facts: list[Span] = [(plural(len(self._view), "event"), "muted")]
+        for level, word, role in (("ERROR", "error", "error"), ("WARN", "warning", "warn")):
+            if levels.get(level):
+                facts += [(dot, "faint"), (plural(levels[level], word), role)]
         if self.level or self.text:
-            what = shown + (f" with {span(self.text)[0]}" if self.text else "")
-            facts += [(f" {look.glyphs.dot} showing {short_count(self.count)}: {what}", "muted")]
-        used = sum(len(text) for text, _ in facts)
-        room = min(60, width - used - 2)
+            what = LEVELS[self.level][0] + (f" with {span(self.text)[0]}" if self.text else "")
+            facts.append((f"{dot}showing {short_count(self.count)}: {what}", "muted"))
+        if self.unfinished:
+            facts.append((f"{dot}looked at {percent(self._sieve.looked_at, len(self._view))}", "accent"))
+        room = min(60, width - sum(len(text) for text, _ in facts) - 2)
         if room >= 12:
-            facts += [("  ", ""), *self._picture(room, look.glyphs)]
+            facts += [("  ", ""), *self._drawn(room, look.glyphs)]
         return [tuple(facts)]
 
-    def _picture(self, room: int, glyphs: Glyphs) -> Spans:
-        """The histogram; made anew only when there are noticeably more events, or another width."""
-        count, wide, spans = self._histogram
-        if wide != room or not count <= len(self._events) <= count + max(20, count // 50):
-            spans = histogram(self._events, room, glyphs)
-            self._histogram = (len(self._events), room, spans)
+    def _drawn(self, room: int, glyphs: Glyphs) -> Spans:
+        """Events over time; drawn anew only when there are noticeably more of them, or another width."""
+        count, wide, spans = self._picture
+        if wide != room or not count <= len(self._view) <= count + max(20, count // 50):
+            spans = histogram(self._view, room, glyphs)
+            self._picture = (len(self._view), room, spans)
         return spans
 
     def empty(self, width: int) -> list[Spans]:
-        if self._events:
+        if self.unfinished:
+            return [(("No event has passed the filter so far.", "muted"),)]
+        if self._view:
             return [(("No event passes the filter.", "muted"),)]
         return [(("No events: they come with an update of a pipeline.", "muted"),)]
 
     def line(self, index: int, width: int, look: Look) -> Spans:
-        event = self._events[self._shown[index]]
-        sign, role = _LOOKS.get(event.level, ("quiet", "faint"))
+        log, row = self._view.log, self.row(index)
+        kind = log.kind(row)
+        sign, role = _LOOKS.get(kind.level, ("quiet", "faint"))
         parts: list[Span] = [
-            (iso_clock(event.timestamp)[:8] + " ", "faint"),
+            (iso_clock(log.timestamp(row))[:8] + " ", "faint"),
             (str(getattr(look.glyphs, sign)) + " ", role),
-            (pad(span(event.level)[0], 8), role if event.level in ("ERROR", "WARN") else "faint"),
+            (pad(span(kind.level)[0], 8), role if kind.level in RARE else "faint"),
         ]
         if width >= 100:
-            parts.append((pad(span(event.event_type)[0], 20) + " ", "muted"))
-        parts.append(span(event.message, "" if event.level != "METRICS" else "muted"))
+            parts.append((pad(span(kind.event_type)[0], 20) + " ", "muted"))
+        # What does not fit need not be looked at.
+        parts.append(span(log.message(row)[: 4 * width], "" if kind.level != "METRICS" else "muted"))
         return tuple(parts)
 
 
-def pattern_of(text: str) -> re.Pattern[str] | None:
-    """What to search for: `/regex/`, else the text itself; case counts only where the text has capitals."""
-    if not text:
-        return None
-    flags = re.IGNORECASE if text == text.lower() else re.NOFLAG
-    if len(text) > 2 and text.startswith("/") and text.endswith("/"):
-        try:
-            return re.compile(text[1:-1], flags)
-        except re.error:
-            pass
-    return re.compile(re.escape(text), flags)
-
-
-def histogram(events: Sequence[PipelineEvent], width: int, glyphs: Glyphs) -> Spans:
-    """Events over time in `width` cells: height is how many, colour the worst level among them."""
-    if len(events) < 2:
-        return ()
-    first, last = iso_ms(events[0].timestamp), iso_ms(events[-1].timestamp)
-    if last <= first:
-        return ()
-    # A few thousand are enough for a picture; the errors among the others are looked at one by one.
-    step = max(1, len(events) // 5_000)
-    counts, worst = [0] * width, [0] * width
-    for number, event in enumerate(events):
-        severity = 2 if event.level == "ERROR" else 1 if event.level == "WARN" else 0
-        if number % step and not severity:
-            continue
-        at = min(width - 1, max(0, (iso_ms(event.timestamp) - first) * width // (last - first)))
-        counts[at] += 1
-        worst[at] = max(worst[at], severity)
-    most = max(counts)
-    bars = glyphs.bars
-    line: list[Span] = []
-    for number, severity in zip(counts, worst, strict=True):
-        sign = bars[min(len(bars) - 1, number * (len(bars) - 1) // most)] if number else " "
-        line.append((sign, ("faint", "warn", "error")[severity]))
-    return tuple(line)
+# --- one event --------------------------------------------------------------------------------------------------------
 
 
 def event_lines(event: PipelineEvent) -> list[TextLine]:
@@ -212,12 +294,23 @@ def event_lines(event: PipelineEvent) -> list[TextLine]:
     chain = event.exceptions[::-1]
     for number, error in enumerate(chain):
         lines += [TextLine(), *_exception_lines(error, number, len(chain))]
-    for name, value in event.details.items():
-        text = repr(value) if not isinstance(value, str) else value
-        if text and name != "error":
-            lines += [TextLine(), TextLine(((span(name)[0], "muted"),))]
-            lines += [TextLine((("  ", ""), *line), indent=2) for line in paragraphs(text, limit=40)]
+    details = {name: value for name, value in event.details.items() if value not in (None, "", [], {})}
+    if details:
+        lines.append(TextLine())
+    for name, value in details.items():
+        lines += _value_lines(name, value)
     return lines
+
+
+def _value_lines(name: str, value: Any) -> list[TextLine]:
+    if isinstance(value, (dict, list)):
+        text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    else:
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+    if "\n" not in text and len(text) <= 60:
+        return [TextLine(((f"{span(name)[0]:<9}", "muted"), (" ", ""), span(text)), indent=10)]
+    head = TextLine(((span(name)[0], "muted"),))
+    return [head, *(TextLine((("  ", ""), *line), indent=2) for line in paragraphs(text, limit=120))]
 
 
 def _exception_lines(error: PipelineException, number: int, total: int) -> list[TextLine]:
@@ -231,8 +324,10 @@ def _exception_lines(error: PipelineException, number: int, total: int) -> list[
     lines += [TextLine((("  ", ""), *line), indent=2) for line in paragraphs(error.message, limit=60)]
     for class_name, method, file, line_number in error.stack[:12]:
         where = f"{file}:{line_number}" if line_number else file
+        ours = file.endswith((".py", ".sql", ".ipynb"))
+        frame: Spans = (("    at ", "faint"), span(f"{class_name}.{method}", "muted"), (" (", "faint"))
         lines.append(
-            TextLine((("    at ", "faint"), span(f"{class_name}.{method}", "muted"), span(f" ({where})", "faint")))
+            TextLine((*frame, span(where, "accent" if ours else "faint"), (")", "faint")), f"place:{where}" * ours)
         )
     if len(error.stack) > 12:
         lines.append(TextLine(((f"    {len(error.stack) - 12} more frames", "faint"),)))

@@ -101,6 +101,7 @@ class LineView(Widget, can_focus=True):
         # What the cursor is on before anybody has moved it is no news.
         self._last_key = page.home()
         self._laid_out: tuple[Page, Size] | None = None
+        self._going_on = False
 
     # --- what the app tells ------------------------------------------------------------------------------------------
 
@@ -164,6 +165,16 @@ class LineView(Widget, can_focus=True):
         if key != self._last_key:
             self._last_key = key
             self.post_message(self.Moved(self, page, key))
+        if page.unfinished and not self._going_on:
+            self._going_on = True
+            self.call_later(self._go_on)
+
+    def _go_on(self) -> None:
+        """Let the page do a slice of its work and show what came of it; keys have their turn in between."""
+        self._going_on = False
+        if self.is_attached and self.page.unfinished:
+            self.page.go_on()
+            self.sync()
 
     # --- geometry ----------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 from .glyphs import UNICODE, Glyphs
 from .spans import Spans, wrap
@@ -90,6 +91,14 @@ class Page:
         """The key under the cursor."""
         return self.key(self.cursor) if 0 <= self.cursor < self.count else ""
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether `go_on` has something left to do."""
+        return False
+
+    def go_on(self) -> None:
+        """Do a slice of what a change left to do, in a few milliseconds."""
+
     # --- changes, for the view --------------------------------------------------------------------------------------
 
     def touch(self, lines: Iterable[int] | None = None) -> None:
@@ -123,9 +132,9 @@ class Page:
         if self.cursor < 0 or count == 0:
             return
         index = min(max(index, 0), count - 1)
-        for candidate in (
-            *(range(index, count) if down else range(index, -1, -1)),
-            *(range(index, -1, -1) if down else range(index, count)),
+        for candidate in chain(
+            range(index, count) if down else range(index, -1, -1),
+            range(index, -1, -1) if down else range(index, count),
         ):
             if self.selectable(candidate):
                 index = candidate

@@ -1,0 +1,268 @@
+"""Which events of a log are to be shown, found a chunk at a time from where a person looks: nothing waits for all.
+
+Never looks at an event twice, and never makes an event object; a log that grows is followed, not read again.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fnmatch import translate
+from itertools import compress
+
+from .event_blocks import BLOCK, BLOCK_BITS
+from .event_json import Kind
+from .event_log import EventLog, EventView, merged
+
+CHUNK = 8192  # rows of one chunk, where only kinds decide
+TEXT_CHUNK = 2 * BLOCK  # and where messages are searched
+SCREEN = 128  # events that are looked for on either side of the place first
+_RESTART = 50_000  # so many events at once that to begin anew is quicker than to sort them in
+_TOKEN = re.compile(r"(?P<name>type|flow|dataset|level):(?P<value>\S*)\s*", re.IGNORECASE)
+
+# What a kind decides: no; the message does; yes; the message or the exceptions do.
+NO, BY_MESSAGE, YES, BY_ERROR = range(4)
+_WITHOUT_MESSAGES = bytes.maketrans(bytes([BY_MESSAGE]), bytes([NO]))
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is shown: levels that are not hidden, of these types, flows or datasets (empty: of any), and with `text`.
+
+    Types and flows are names, or globs; a flow is also known by the last part of its name.
+    """
+
+    hidden: frozenset[str] = frozenset()
+    levels: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    flows: tuple[str, ...] = ()
+    text: str = ""
+
+    @property
+    def everything(self) -> bool:
+        return not (self.hidden or self.levels or self.types or self.flows or self.text)
+
+    def with_text(self, text: str) -> Wanted:
+        """The same with what a person typed: `type:`, `flow:` or `level:` before a name, the rest is what to find."""
+        found: dict[str, list[str]] = {"type": [], "flow": [], "level": []}
+        while (token := _TOKEN.match(text)) is not None:
+            name = token["name"].lower()
+            if token["value"]:
+                found["flow" if name == "dataset" else name].append(token["value"])
+            text = text[token.end() :]
+        return replace(
+            self, levels=tuple(found["level"]), types=tuple(found["type"]), flows=tuple(found["flow"]), text=text
+        )
+
+
+def pattern_of(text: str) -> re.Pattern[str] | None:
+    """What to search for: `/regex/`, else the text itself; case counts only where the text has capitals."""
+    if not text:
+        return None
+    flags = re.IGNORECASE if text == text.lower() else re.NOFLAG
+    inner = regex_in(text)
+    if inner:
+        try:
+            return re.compile(inner, flags)
+        except (re.error, OverflowError, RecursionError):
+            pass
+    return re.compile(re.escape(text), flags)
+
+
+def regex_in(text: str) -> str:
+    """The regular expression between slashes; empty where the text is none."""
+    return text[1:-1] if len(text) > 2 and text.startswith("/") and text.endswith("/") else ""
+
+
+def kind_test(wanted: Wanted) -> Callable[[Kind], int]:
+    """What a kind decides about its events: NO, YES, or that the message has to be looked at."""
+    levels, types, flows = _globs(wanted.levels), _globs(wanted.types), _globs(wanted.flows)
+    pattern = pattern_of(wanted.text)
+
+    def test(kind: Kind) -> int:
+        if kind.level in wanted.hidden or (levels and not levels(kind.level)) or (types and not types(kind.event_type)):
+            return NO
+        if flows and not any(
+            name and (flows(name) or flows(name.rpartition(".")[2])) for name in (kind.flow, kind.dataset)
+        ):
+            return NO
+        if pattern is None or any(pattern.search(word) for word in (kind.event_type, kind.flow, kind.dataset) if word):
+            return YES
+        return BY_ERROR if kind.broken else BY_MESSAGE
+
+    return test
+
+
+def _globs(names: tuple[str, ...]) -> Callable[[str], object] | None:
+    if not names:
+        return None
+    return re.compile("|".join(translate(name) for name in names), re.IGNORECASE).match
+
+
+class Sieve:
+    """The rows of a view that are wanted, in time order. What lies between `low` and `high` has been looked at."""
+
+    def __init__(self, view: EventView, wanted: Wanted, at: int) -> None:
+        """Begins at position `at` of the view, from where it goes both ways."""
+        self.log: EventLog = view.log
+        self.wanted = wanted
+        self._test = kind_test(wanted)
+        self._table = bytearray()
+        self._pattern = pattern_of(wanted.text)
+        self._needle, self._folded = _needle_of(wanted.text)
+        self._may: dict[int, bool] = {}
+        self._begin(view, at)
+
+    def _begin(self, view: EventView, at: int) -> None:
+        self.view = view
+        self._low = self._high = min(max(at, 0), len(view))
+        self._found = array("I")
+        self._above = self._below = 0  # found on either side of where it began
+        if self.wanted.everything:
+            self._low, self._high = 0, len(view)
+
+    @property
+    def rows(self) -> array[int]:
+        """The rows found so far; only the first `len()` of them are of this sieve."""
+        return self.view.rows if self.wanted.everything else self._found
+
+    def __len__(self) -> int:
+        return len(self.view) if self.wanted.everything else len(self._found)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all of the view has been looked at."""
+        return self._low == 0 and self._high == len(self.view)
+
+    @property
+    def looked_at(self) -> int:
+        """How many events have been looked at."""
+        return self._high - self._low
+
+    def position(self, row: int) -> int:
+        """Where a row of the log stands among those found, or would stand."""
+        return bisect_left(self.rows, self.log.key(row), hi=len(self), key=self.log.key)
+
+    def step(self) -> int:
+        """Look at one chunk more: around the place first, then on to the end, then back to the start.
+
+        Gives how many were found before all others, by which the place of those moves.
+        """
+        down = self._high < len(self.view)
+        if down and not (self._below >= SCREEN and self._above < SCREEN and self._low > 0):
+            return self._forward()
+        return self._backward() if self._low > 0 else 0
+
+    def follow(self, view: EventView) -> int:
+        """Go on with a longer view of the same log; gives how many of the new were put before all others found."""
+        old, self.view = self.view, view
+        if self.wanted.everything:
+            self._low, self._high = 0, len(view)
+            return 0
+        if old.rows is view.rows:
+            return 0
+        if len(view) - len(old) > _RESTART or not len(old):
+            self._begin(view, self._place(old.rows[min(self._low, len(old) - 1)]) if len(old) else len(view))
+            return 0
+        return self._sort_in(old, range(len(old), len(view)))
+
+    # --- the log has grown -------------------------------------------------------------------------------------------
+
+    def _place(self, row: int) -> int:
+        return bisect_left(self.view.rows, self.log.key(row), hi=len(self.view), key=self.log.key)
+
+    def _sort_in(self, old: EventView, arrived: range) -> int:
+        """New events lie between the old ones: those within what was looked at are looked at now."""
+        if self._low == self._high:
+            self._low = self._high = self._place(old.rows[self._low]) if self._low < len(old) else len(self.view)
+            return 0
+        key = self.log.key
+        first, last = old.rows[self._low], old.rows[self._high - 1]
+        self._low, self._high = self._place(first), self._place(last) + 1
+        inside = array("I", sorted((row for row in arrived if key(first) < key(row) < key(last)), key=key))
+        wanted = self._passing(inside)
+        before = bisect_left(wanted, key(self._found[0]), key=key) if self._found else len(wanted)
+        self._found = merged(self._found, wanted, key)
+        return before
+
+    # --- one chunk ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _chunk(self) -> int:
+        return CHUNK if self._pattern is None else TEXT_CHUNK
+
+    def _forward(self) -> int:
+        last = min(len(self.view), self._high + self._chunk)
+        found = self._passing(self.view.rows[self._high : last])
+        self._high = last
+        self._found.extend(found)
+        self._below += len(found)
+        return 0
+
+    def _backward(self) -> int:
+        first = max(0, self._low - self._chunk)
+        found = self._passing(self.view.rows[first : self._low])
+        self._low = first
+        if found:
+            self._found = found + self._found
+            self._above += len(found)
+        return len(found)
+
+    def _passing(self, rows: array[int]) -> array[int]:
+        if not rows:
+            return rows
+        kinds = self.log.kinds
+        while len(self._table) < len(kinds):
+            self._table.append(self._test(kinds[len(self._table)]))
+        verdicts = bytes(map(self._table.__getitem__, map(self.log.kind_number, rows)))
+        if self._pattern is None or not (verdicts.count(BY_MESSAGE) or verdicts.count(BY_ERROR)):
+            return array("I", compress(rows, verdicts))
+        first, last = rows[0], rows[-1]
+        if last - first == len(rows) - 1 and rows == array("I", range(first, last + 1)):
+            blocks = range(first >> BLOCK_BITS, (last >> BLOCK_BITS) + 1)
+            if not any(map(self._may_hold, blocks)):
+                verdicts = verdicts.translate(_WITHOUT_MESSAGES)
+                if not verdicts.count(BY_ERROR):
+                    return array("I", compress(rows, verdicts))
+        return array("I", self._by_text(rows, verdicts, self._pattern.search))
+
+    def _by_text(self, rows: array[int], verdicts: bytes, search: Callable[[str], object]) -> list[int]:
+        may, messages = self._may_hold, self.log.blocks.messages
+        found: list[int] = []
+        block, texts, hopeful = -1, [""], False
+        for row, verdict in zip(rows, verdicts, strict=True):
+            if verdict == NO:
+                continue
+            if verdict != YES:
+                if row >> BLOCK_BITS != block:
+                    block = row >> BLOCK_BITS
+                    hopeful = may(block)
+                    texts = messages(block) if hopeful else texts
+                hit = hopeful and search(texts[row & (BLOCK - 1)]) is not None
+                if not hit and not (verdict == BY_ERROR and search(self.log.error_text(row)) is not None):
+                    continue
+            found.append(row)
+        return found
+
+    def _may_hold(self, block: int) -> bool:
+        """Whether any message of a block can have the text: one search in all of it spares a thousand."""
+        if not self._needle:
+            return True
+        held = self._may.get(block)
+        if held is None:
+            text = self.log.blocks.text(block)
+            held = self._needle in (text.lower() if self._folded else text) or (self._folded and not text.isascii())
+            if self.log.blocks.sealed(block):
+                self._may[block] = held
+        return held
+
+
+def _needle_of(text: str) -> tuple[bytes, bool]:
+    """(what must stand in a message for it to have `text`, whether in lower case); empty where that cannot be said."""
+    if not text or regex_in(text):
+        return b"", False
+    folded = text == text.lower()
+    return (b"", False) if folded and not text.isascii() else (text.encode("utf-8", "replace"), folded)
