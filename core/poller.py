@@ -77,7 +77,7 @@ class Poller:
         focused: Policy = FOCUSED,
         at_once: int = AT_ONCE,
     ) -> None:
-        self._clock = clock
+        self.clock = clock
         self._random = Random(seed)
         self._on_error = on_error
         self._budget = budget
@@ -244,7 +244,7 @@ class Poller:
         until = math.inf
         if seconds is not None:
             until = self._now() + seconds
-            sleeper = asyncio.ensure_future(self._clock.sleep(seconds))
+            sleeper = asyncio.ensure_future(self.clock.sleep(seconds))
             sleeper.add_done_callback(self._slept)
             await asyncio.sleep(0)  # it sleeps from now on
         self._resting = True
@@ -460,7 +460,7 @@ class Poller:
         return self._items[self._queue[0][3]] if self._queue else None
 
     def _now(self) -> float:
-        return self._clock.monotonic()
+        return self.clock.monotonic()
 
     def _tell(self) -> None:
         self._news.set()

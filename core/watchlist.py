@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from .backoff import JOB, SWEEP, Policy
+from .forecast import Forecast
 from .poller import Look, Pace, Poller
 from .runs import Run
 
@@ -29,7 +30,7 @@ class _Watched:
     ref: str
     run_id: str
     job_id: str
-    pace: Pace | None
+    forecast: Forecast | None
     since: float
     run: Run | None = None  # as it was last told
     row: tuple[object, ...] = ()  # what the list last said of it
@@ -73,11 +74,11 @@ class Watchlist:
         """The ids of the watched runs that have not ended."""
         return tuple(self._watched)
 
-    def watch(self, ref: str, run_id: str, job_id: str = "", forecast: Pace | None = None) -> None:
+    def watch(self, ref: str, run_id: str, job_id: str = "", forecast: Forecast | None = None) -> None:
         """Follow this run to its end: it is read at once, and after that where it is in focus or seems to change."""
         known = self._watched.get(run_id)
         if known is not None:
-            known.ref, known.pace = ref, forecast or known.pace
+            known.ref, known.forecast = ref, forecast or known.forecast
         else:
             self._watched[run_id] = _Watched(ref, run_id, job_id, forecast, self._sweeps)
         self._follow(run_id)
@@ -116,9 +117,20 @@ class Watchlist:
     def _follow(self, run_id: str) -> None:
         watched = self._watched[run_id]
         if run_id == self._focus or watched.unlisted:
-            self._poller.add(_key(run_id), lambda: self._read(run_id), self._job_policy, watched.pace)
+            self._poller.add(_key(run_id), lambda: self._read(run_id), self._job_policy, self._pace(watched))
         else:
             self._poller.once(_key(run_id), lambda: self._read(run_id))
+
+    def _pace(self, watched: _Watched) -> Pace | None:
+        forecast = watched.forecast
+        if forecast is None:
+            return None
+        return lambda _, usual: forecast.wait(self._age(watched), usual)
+
+    def _age(self, watched: _Watched) -> float:
+        """Seconds since the run began, by the clock on the wall: that of the workspace is the only other there is."""
+        start_ms = watched.run.start_ms if watched.run is not None else 0
+        return max(0.0, (self._poller.clock.now_ms() - start_ms) / 1000) if start_ms else 0.0
 
     async def _read(self, run_id: str) -> Look:
         watched = self._watched.get(run_id)
