@@ -40,8 +40,8 @@ class Signer(Protocol):
 class Door:
     """Requests to one host, signed by what `sign_in` makes on a thread at the first of them.
 
-    At most `threads` requests are under way at once, each for `seconds` at most; one whose caller went away holds its
-    thread until its socket has been silent for a while.
+    At most `threads` requests are under way at once, each for `seconds` at most; one whose caller went away gives its
+    thread back.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Door:
         self._signing: asyncio.Future[Signer | WorkspaceError] | None = None
         self._transport: Transport | None = None
         self._lock = threading.Lock()
-        self._token = ""
+        self._calls: set[Call] = set()
         self._closed = False
 
     async def ask(
@@ -88,9 +88,10 @@ class Door:
         """
         if not path.startswith("/api/") or ".." in path or any(char in path for char in "?#\\ \t\r\n"):
             raise WorkspaceError("refused", f"{api_errors.sentence(path, self.redactor)} is no path of the API")
-        call = Call(method.upper(), path, _query(query), body, changes=permit is not None)
-        call.seconds = max(self._seconds, wait + 10.0)
-        call.quiet = max(call.quiet, wait + 10.0)
+        call = Call(method.upper(), path, _query(query), body, changes=permit is not None, seconds=self._seconds)
+        if wait:
+            call.quiet = wait + call.quiet
+            call.seconds = max(call.seconds, call.quiet)
         if self._budget is not None and not self._closed:
             await self._budget.take()
         signer = await self._sign_in()
@@ -105,11 +106,14 @@ class Door:
             self._slots.release()
             raise
         future = self.start(lambda: self._exchange(signer, call, then), self._slots.release)
+        self._calls.add(call)
         try:
             await asyncio.wait({future}, timeout=call.seconds)
         except asyncio.CancelledError:
             call.abandon()
             raise
+        finally:
+            self._calls.discard(call)
         if not future.done():
             sent = call.abandon()
             why = f"{self.name} does not answer within {call.seconds:.0f} s"
@@ -129,15 +133,15 @@ class Door:
             headers = signer.headers()
         except Exception as error:
             return self._no_sign_in(error)
-        token = headers.get("Authorization", "").rpartition(" ")[2]
-        if token != self._token:
-            self.redactor.add(token)
-            self._token = token
+        # Not only those of the options: the SDK fetches tokens that last an hour.
+        self.redactor.add(headers.get("Authorization", "").rpartition(" ")[2])
         try:
             answer = self._connections().send(call, headers)
         except Abandoned:
-            return WorkspaceError("unreachable", "the request was given up", unknown=call.changes)
+            return WorkspaceError("unreachable", "the request was given up")
         except Exception as error:
+            if call.abandoned:
+                return WorkspaceError("unreachable", "the request was given up", unknown=call.changes)
             return api_errors.of_failure(error, self.host, call.quiet, changes=call.changes)
         found = self._object(answer, call)
         return found if isinstance(found, WorkspaceError) else then(found)
@@ -233,9 +237,11 @@ class Door:
         return future
 
     def close(self) -> None:
-        """No more requests. Waits for none that hangs."""
+        """No more requests; those under way are given up, and none is waited for."""
         self._closed = True
         self._signer = None
+        for call in self._calls:
+            call.abandon()
         if self._transport is not None:
             self._transport.close()
 

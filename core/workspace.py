@@ -106,7 +106,7 @@ class Workspace:
         return f"Workspace({self.host!r})"
 
     async def close(self) -> None:
-        """No more requests. Waits for none that hangs."""
+        """No more requests; those under way are given up, and none is waited for."""
         self._door.close()
 
     # --- the one door ------------------------------------------------------------------------------------------------

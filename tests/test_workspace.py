@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from dbops_tui.core.runs import Outcome
 from dbops_tui.core.workspace import WorkspaceError
 from sandbox_fixture import SandboxBox, running_sandbox
 from sandbox_work import advance, job, nb_task, notebook, put, start
-from workspace_work import Counting, Desk, desk_at
+from workspace_work import Counting, Desk, answer, desk_at, other_host, raw_host
 
 HOUR = 3600
 REPAIR = "/api/2.2/jobs/runs/repair"
@@ -192,16 +193,31 @@ class TestReading:
         assert (update.state, update.ended, update.pipeline_id) == ("COMPLETED", True, pipeline_id)
         assert update.creation_ms == updates[-1].creation_ms > 1_600_000_000_000
 
-    async def test_warehouses_and_cluster_events(self, desk: Desk) -> None:
+    async def test_warehouses_and_the_events_of_a_cluster_that_is_gone(self, desk: Desk) -> None:
         (warehouse,) = await desk.workspace.warehouses()
         assert (warehouse.name, warehouse.state) == ("Serverless Starter Warehouse", "STOPPED")
-        body = {"cluster_name": "c\x1b[31m", "spark_version": "16.4.x-scala2.12", "node_type_id": "i3.xlarge"}
-        cluster_id = desk.box.post("/api/2.1/clusters/create", {**body, "num_workers": 1})["cluster_id"]
-        events = await desk.workspace.cluster_events(cluster_id, 1)
-        assert [event["cluster_id"] for event in events] in ([], [cluster_id])
         with pytest.raises(WorkspaceError) as caught:
             await desk.workspace.cluster_events("0000-000000-nothere")
         assert (caught.value.kind, caught.value.unknown) == ("not_found", False)
+
+    async def test_cluster_events_are_asked_without_a_permit_and_come_clean(self, desk: Desk) -> None:
+        event = {
+            "type": "TERMINATING",
+            "timestamp": 7,
+            "details": {"reason": {"code": "\x1b[31mINIT", "n": [None, 1.5]}},
+        }
+        clean = {**event, "details": {"reason": {"code": "INIT", "n": [None, 1.5]}}}
+
+        async def behave(_: bytes, writer: asyncio.StreamWriter) -> None:
+            writer.write(answer("200 OK", json.dumps({"events": [event, event, "odd", event]}).encode()))
+
+        async with raw_host(behave) as (host, requests), other_host(desk, host) as workspace:
+            assert await workspace.cluster_events("0921-030015-ab3cde45", 2) == [clean, clean]
+        assert json.loads(requests[0].rpartition(b"\r\n")[2]) == {
+            "cluster_id": "0921-030015-ab3cde45",
+            "order": "DESC",
+            "page_size": 2,
+        }
 
     @pytest.mark.parametrize("run_id", ["1", "999999999999", "9223372036854775807"])
     async def test_a_run_that_is_gone_is_not_found(self, desk: Desk, run_id: str) -> None:

@@ -4,9 +4,10 @@ It holds no test and no expectation."""
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,18 @@ async def desk_at(box: SandboxBox, folder: Path, **more: Any) -> AsyncIterator[D
 
 
 @asynccontextmanager
+async def other_host(desk: Desk, host: str, **more: Any) -> AsyncIterator[Workspace]:
+    """A workspace at another host, which is where the desk's identity then is."""
+    desk.identity.append(replace(desk.identity[-1], host=host))
+    options = {"host": host, "token": desk.box.token, "auth_type": "pat"}
+    workspace = Workspace(host, options, guard=desk.guard, redactor=desk.redactor, **more)
+    yield workspace
+    await workspace.close()
+
+
+@asynccontextmanager
 async def raw_host(
-    behave: Callable[[bytes, asyncio.StreamWriter], Awaitable[None]],
+    behave: Callable[[bytes, asyncio.StreamWriter], Awaitable[None]], tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[tuple[str, list[bytes]]]:
     """A host that does with each request what `behave(request, writer)` does; its address, and the requests it got.
 
@@ -94,9 +105,9 @@ async def raw_host(
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", requests
+        yield f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}", requests
     finally:
         server.close()
 
