@@ -19,6 +19,7 @@ from .text import LOW_LEVELS, Passage
 
 UNKNOWN: Final = "unknown"
 _FIELD_RANK: Final = 6
+_LONG: Final = 20_000
 _LEARNED_RANK: Final = 100
 _FAILED_STATES: Final = frozenset(("FAILED", "TIMEDOUT", "INTERNAL_ERROR", "UPSTREAM_FAILED", "ERROR"))
 _NO_FAILURE_CODES: Final = frozenset(("", "SUCCESS", "RUN_EXECUTION_SUCCESS"))
@@ -196,7 +197,8 @@ def _diagnosis(
         if other.row.cause == row.cause:
             for name, value in other.groups.items():
                 found.setdefault(name, value)
-    for name, value in _all_facts(failure, passage, candidate.start, candidate.end).items():
+    closely = ceiling == 1.0 or len(passage.flat) < _LONG
+    for name, value in _all_facts(failure, passage, candidate.start, candidate.end, closely).items():
         found.setdefault(name, value)
     for name, template in row.entities.items():
         value = _fill(template, found)
@@ -275,7 +277,7 @@ def _suggested(found: dict[str, str]) -> Iterator[Fix]:
         yield Fix(kind="edit", title=f"Use what the message suggests: {found['suggestion']}", confidence=0.4)
 
 
-def _all_facts(failure: Failure, passage: Passage, start: int, end: int) -> dict[str, str]:
+def _all_facts(failure: Failure, passage: Passage, start: int, end: int, closely: bool = True) -> dict[str, str]:
     given: dict[str, str] = {}
     for link in failure.exceptions:
         if link.error_class:
@@ -294,7 +296,7 @@ def _all_facts(failure: Failure, passage: Passage, start: int, end: int) -> dict
     ):
         if value:
             given[name] = value
-    return {**facts.entities(passage, start, end), **given}
+    return {**facts.entities(passage, start, end, closely=closely), **given}
 
 
 def _location(found: dict[str, str]) -> Location | None:

@@ -6,6 +6,8 @@ Never holds more than an excerpt of a long log, and never runs a regex over the 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from .matcher import Matrix, Scanner
@@ -14,10 +16,13 @@ from .text import Passage, is_low_level, numbered
 
 #: Texts up to this many characters are read whole.
 SHORT: Final = 192 * 1024
-_CHUNK: Final = 256 * 1024
+_CHUNK: Final = 64 * 1024
 _KEEP_FIRST: Final = 6
 _KEEP_LAST: Final = 6
 _KEEP_LOW: Final = 2
+_LOOKS: Final = 96
+_RING: Final = 512
+_BUSY: Final = 20_000
 _LINES_BEFORE: Final = 3
 _LINES_AFTER: Final = 10
 _SIDE: Final = 3000
@@ -29,9 +34,14 @@ _SIGNS: Final = (
     b"traceback (most recent",
     b"caused by: ",
     b"exception in thread",
+    b"exception: ",
+    b"error: ",
+    b" error ",
     b"panic: ",
-    b"\nerror: ",
     b"fatal ",
+    b" failed",
+    b"cannot ",
+    b" denied",
 )
 
 
@@ -44,22 +54,21 @@ def passage_of(failure: Failure, matrix: Matrix) -> Passage:
 
 
 def excerpt(text: str, matrix: Matrix) -> list[tuple[int, str]]:
-    """Numbered lines of a long text around every literal of the matrix (the first and last few of each), and its end.
+    """Numbered lines of a long text around every telling literal of the matrix (the first and last few of each), and
+    its end.
 
     Lines far longer than a log line are cut around the hit, keeping their number.
     """
-    data = text.encode("utf-8", "surrogatepass")
-    if b"\r" in data:
-        data = data.replace(b"\r\n", b"\n")
-    spots = _spots(data, _scanner(matrix))
-    spans = _merge(sorted(_spans(data, spots)))
+    if "\r" in text:
+        text = text.replace("\r\n", "\n")
+    spans = _merge(sorted(_spans(text, _spots(text, _scanner(matrix)))))
     lines: list[tuple[int, str]] = []
     number = 1
     position = 0
     for low, high in spans:
-        number += data.count(b"\n", position, low)
+        number += text.count("\n", position, low)
         position = low
-        for offset, piece in enumerate(data[low:high].decode("utf-8", "replace").split("\n")):
+        for offset, piece in enumerate(text[low:high].split("\n")):
             lines.append((number + offset, piece))
     return lines
 
@@ -68,63 +77,82 @@ def _scanner(matrix: Matrix) -> Scanner:
     found = _SCANNERS.get(id(matrix))
     if found is None or found[0] is not matrix:
         _SCANNERS.clear()
-        _SCANNERS[id(matrix)] = found = (matrix, Scanner((*dict.fromkeys((*matrix.literals, *_SIGNS)),)))
+        _SCANNERS[id(matrix)] = found = (matrix, Scanner((*dict.fromkeys((*matrix.telling_literals, *_SIGNS)),)))
     return found[1]
 
 
 _SCANNERS: dict[int, tuple[Matrix, Scanner]] = {}
 
 
-def _spots(data: bytes, scanner: Scanner) -> set[int]:
-    """Offsets of hits worth a look: of each literal the first few and the last few on lines of error level."""
-    first: dict[int, int] = {}
-    low_seen: dict[int, int] = {}
-    last: dict[int, list[int]] = {}
+@dataclass(slots=True)
+class _Seen:
+    """What is remembered of one literal while a long text is scanned."""
+
+    hits: int = 0
+    loud: int = 0
+    low: int = 0
+    late: list[int] = field(default_factory=list)
+
+
+def _spots(text: str, scanner: Scanner) -> set[int]:
+    """Offsets of hits worth a look: of each literal the first few and the last few on lines of error level.
+
+    A literal that is everywhere in this text tells nothing about it, and is not looked for any longer.
+    """
     spots: set[int] = set()
-    size = len(data)
+    seen = {literal: _Seen() for literal in scanner.literals}
+    records = list(seen.values())
     overlap = max((len(literal) for literal in scanner.literals), default=1)
-    position = 0
-    while position < size:
-        folded = data[position : position + _CHUNK + overlap].lower()
+    total = 0
+    for position in range(0, len(text), _CHUNK):
+        # One byte a character, so that offsets hold for the text too.
+        folded = text[position : position + _CHUNK + overlap].encode("ascii", "replace").lower()
         for index, start, _ in scanner.find(folded):
             if start >= _CHUNK:
                 continue
-            seen = first.get(index, 0)
+            record = records[index]
+            record.hits += 1
+            total += 1
             place = position + start
-            if seen >= _KEEP_FIRST:
-                ring = last.setdefault(index, [])
-                if len(ring) >= 64 * _KEEP_LAST:
-                    del ring[:-_KEEP_LAST]
-                ring.append(place)
-                continue
-            line = data.rfind(b"\n", max(0, place - 4096), place) + 1 or max(0, place - 4096)
-            if is_low_level(data[line : min(line + 160, place + 60)]):
-                count = low_seen.get(index, 0)
-                if count < _KEEP_LOW:
-                    low_seen[index] = count + 1
-                    spots.add(place)
-            else:
-                first[index] = seen + 1
+            if record.loud >= _KEEP_FIRST or record.hits > _LOOKS:
+                record.late.append(place)
+                if len(record.late) >= 2 * _RING:
+                    del record.late[:-_RING]
+            elif not _is_low(text, place):
+                record.loud += 1
                 spots.add(place)
-        position += _CHUNK
-    for ring in last.values():
-        spots.update(ring[-_KEEP_LAST:])
+            elif record.low < _KEEP_LOW:
+                record.low += 1
+                spots.add(place)
+        if total > _BUSY:
+            telling = [literal for literal in scanner.literals if seen[literal].hits < _BUSY // 20]
+            if len(telling) < len(scanner.literals):
+                scanner = Scanner(telling)
+                records = [seen[literal] for literal in telling]
+            total = 0
+    for record in seen.values():
+        spots.update(islice((place for place in reversed(record.late) if not _is_low(text, place)), _KEEP_LAST))
     return spots
 
 
-def _spans(data: bytes, spots: set[int]) -> Iterator[tuple[int, int]]:
-    size = len(data)
-    yield _whole_lines(data, 0, _HEAD)
-    yield _whole_lines(data, max(0, size - _TAIL), size)
+def _is_low(text: str, place: int) -> bool:
+    line = text.rfind("\n", max(0, place - 4096), place) + 1 or max(0, place - 4096)
+    return is_low_level(text[line : min(line + 160, place + 60)])
+
+
+def _spans(text: str, spots: set[int]) -> Iterator[tuple[int, int]]:
+    size = len(text)
+    yield _whole_lines(text, 0, _HEAD)
+    yield _whole_lines(text, max(0, size - _TAIL), size)
     budget = _MOST
     # The end of a log tells more than its middle: where hits are many, the late ones are kept.
     for place in sorted(spots, reverse=True):
         low = place
         for _ in range(_LINES_BEFORE + 1):
-            low = data.rfind(b"\n", max(0, place - _SIDE), max(0, low - 1)) + 1 or max(0, place - _SIDE)
+            low = text.rfind("\n", max(0, place - _SIDE), max(0, low - 1)) + 1 or max(0, place - _SIDE)
         high = place
         for _ in range(_LINES_AFTER + 1):
-            found = data.find(b"\n", high + 1, place + _SIDE)
+            found = text.find("\n", high + 1, place + _SIDE)
             if found < 0:
                 high = min(size, place + _SIDE)
                 break
@@ -135,9 +163,9 @@ def _spans(data: bytes, spots: set[int]) -> Iterator[tuple[int, int]]:
         yield low, high
 
 
-def _whole_lines(data: bytes, low: int, high: int) -> tuple[int, int]:
-    start = data.find(b"\n", low, low + _SIDE) + 1 if low else 0
-    end = data.rfind(b"\n", low, high) if high < len(data) else len(data)
+def _whole_lines(text: str, low: int, high: int) -> tuple[int, int]:
+    start = text.find("\n", low, low + _SIDE) + 1 if low else 0
+    end = text.rfind("\n", low, high) if high < len(text) else len(text)
     return (start or low), (end if end > low else high)
 
 

@@ -12,6 +12,9 @@ from typing import Final
 
 from .text import LOW_LEVELS, Passage
 
+#: How far from a hit a fact may stand, in characters of flat text.
+_REACH_BACK: Final = 2_000
+_REACH_ON: Final = 3_000
 _CLASS: Final = r"[A-Z][A-Z0-9]{2,}(?:_[A-Z0-9]+)*(?:\.[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)?"
 _ERROR_CLASS: Final = re.compile(
     rf"\[(?P<a>{_CLASS})\]|ErrorClass=(?P<b>{_CLASS})|error_?[cC]lass\"?'?\s?[:=]\s?[\"']?(?P<c>{_CLASS})"
@@ -183,17 +186,21 @@ def exception_names(passage: Passage) -> Iterator[tuple[str, int, int]]:
             yield found["exception"], found.start(), found.end()
 
 
-def entities(passage: Passage, start: int, end: int) -> dict[str, str]:
-    """The named facts around a flat span: those nearest after its line's start win over earlier ones."""
+def entities(passage: Passage, start: int, end: int, *, closely: bool = True) -> dict[str, str]:
+    """The named facts around a flat span: those nearest after its line's start win over earlier ones.
+
+    Not `closely` looks a quarter as far, for what stands behind the first diagnosis of a long log.
+    """
     text = passage.flat
-    low = max(0, start - 4000)
-    high = min(len(text), end + 6000)
+    share = 1 if closely else 4
+    low = max(0, start - _REACH_BACK // share)
+    high = min(len(text), end + _REACH_ON // share)
     anchor = passage.line_bounds(start)[0]
     found: dict[str, str] = {}
     for name, regex in _FACTS:
         if name in found:
             continue
-        match = regex.search(text, anchor, high) or (regex.search(text, low, high) if low < anchor else None)
+        match = regex.search(text, anchor, high) or (regex.search(text, low, anchor + 200) if low < anchor else None)
         if match:
             found[name] = match[match.lastindex or 0].strip()
     for name, value in _class_facts(passage, anchor, low, high):

@@ -19,8 +19,8 @@ from .schema import ROWS_FOLDER, Pattern, Row, Strength, load_rows
 from .text import LOW_LEVELS, Passage
 
 SignalKind = Literal["code", "error_code", "class", "exception", "sqlstate", "pattern"]
-_BEFORE: Final = 500
-_AFTER: Final = 1600
+_BEFORE: Final = 400
+_AFTER: Final = 1000
 _CONFIRMS: Final = 6
 _SEARCHES: Final = 4
 
@@ -35,6 +35,7 @@ KIND_RANK: Final[dict[SignalKind, int]] = {
 }
 STRENGTH_RANK: Final[dict[Strength, int]] = {"exact": 85, "specific": 70, "general": 45, "hint": 15}
 
+_PLAIN_WORD: Final = re.compile(r"[a-z]{1,13}")
 _MENTION: Final = re.compile(r"(?:\braise|\bexcept|\bimport|\bcatch|\bthrows|\bnew) \(?(?:[\w$]{1,60}\.){0,12}$")
 _EXCEPTION_TAIL: Final = re.compile(r"[:('\"`\],;]|\s(?!as \w)|$|\\")
 
@@ -81,6 +82,25 @@ class Matrix:
     def literals(self) -> tuple[bytes, ...]:
         """All prefilter literals; the scanner's indexes refer to this order."""
         return tuple(literal.encode("ascii", "replace") for literal in self.signals)
+
+    @cached_property
+    def telling_literals(self) -> tuple[bytes, ...]:
+        """Those literals that are rare in a healthy log: not a plain word (`task`, `file`) that any line may hold."""
+        return tuple(
+            literal.encode("ascii", "replace")
+            for literal in self.signals
+            if not _PLAIN_WORD.fullmatch(literal.strip()) or literal in self._names
+        )
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(
+            literal.lower()
+            for row in self.rows
+            for signal, literals in _signals_of(row)
+            for literal in literals
+            if signal.kind != "pattern" or not literal.islower()
+        )
 
     @cached_property
     def scanner(self) -> Scanner:

@@ -36,6 +36,7 @@ _LEVEL_WORD: Final = re.compile(
 )
 _LEVEL_KEY: Final = re.compile(r"\blevel=\"?(trace|debug|info|warn|warning|error|fatal)\b", re.IGNORECASE)
 _CLI_LEVEL: Final = re.compile(r"[\d:.,\-TZ\s/]{0,40}(Warning|Warn|Debug|Info|Error|Recommendation):\s")
+_STAMPED: Final = re.compile(r"[\d\-/]{6,10}[ T][\d:.,]{5,15}Z? (?:TRACE|DEBUG|INFO|WARN) ")
 _PYTHON_WARNING: Final = re.compile(r"\S{1,300}:\d{1,7}: \w{0,40}Warning: ")
 _BRACKETED: Final = re.compile(r"\[[^\]]{0,80}\]|\([^)]{0,80}\)")
 _STAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,9}Z ?(?:##\[\w{1,12}\])?")
@@ -152,9 +153,10 @@ def clip_around(text: str, column: int, width: int) -> str:
     return ("…" if start else "") + text[start:end] + ("…" if end < len(text) else "")
 
 
-def is_low_level(head: bytes) -> bool:
-    """Whether the first bytes of a log line show a level below error."""
-    return _own_level(head.decode("utf-8", "replace")) in LOW_LEVELS
+def is_low_level(head: str) -> bool:
+    """Whether the first characters of a log line show a level below error."""
+    # Almost every line that is asked for is one of log4j or logging, whose stamp and level tell at once.
+    return _STAMPED.match(head) is not None or _own_level(head) in LOW_LEVELS
 
 
 def _level(raw: str, before: Level, previous: str) -> Level:
