@@ -7,8 +7,8 @@ permit. The one module that knows the SDK, which is imported on a thread, at the
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from .. import __version__
@@ -26,6 +26,8 @@ from .state import Warehouse
 from .statements import ROW_LIMIT, StatementResult, parse_statement
 
 __all__ = ["StatementResult", "Workspace", "WorkspaceError"]
+
+T = TypeVar("T")
 
 RUNS_PAGE = 24  # runs/list takes less than 25
 LIST_PAGES = 40
@@ -136,12 +138,7 @@ class Workspace:
 
     async def warehouses(self) -> tuple[Warehouse, ...]:
         """The SQL warehouses that can be seen."""
-        pages = await self._pages("/api/2.0/sql/warehouses", {}, LIST_PAGES)
-        return tuple(
-            Warehouse(ident(item.get("id")), text(item.get("name")), text(item.get("state")))
-            for page in pages
-            for item in objects(page.get("warehouses"))
-        )
+        return await self._pages("/api/2.0/sql/warehouses", {}, LIST_PAGES, _read_warehouses)
 
     async def cluster_events(self, cluster_id: str, limit: int = 50) -> list[dict[str, Any]]:
         """The newest events of a cluster, newest first, as JSON with all its text clean."""
@@ -155,35 +152,36 @@ class Workspace:
 
     async def active_runs(self) -> tuple[Run, ...]:
         """Every run that is under way, of all jobs, newest first, without tasks."""
-        pages = await self._pages(f"{_JOBS}/list", {"active_only": True, "limit": RUNS_PAGE}, LIST_PAGES)
-        return _once(parse_run(item) for page in pages for item in objects(page.get("runs")))
+        return _once(
+            await self._pages(f"{_JOBS}/list", {"active_only": True, "limit": RUNS_PAGE}, LIST_PAGES, _read_runs)
+        )
 
     async def runs_of(self, job_id: str, limit: int = 10) -> tuple[Run, ...]:
         """The newest runs of a job, newest first, each with its first 100 task runs."""
         query = {"job_id": _number(job_id, "job"), "expand_tasks": True, "limit": min(limit, RUNS_PAGE)}
-        pages = await self._pages(f"{_JOBS}/list", query, -(-limit // RUNS_PAGE))
-        found = _once(parse_run(item) for page in pages for item in objects(page.get("runs")))
-        return found[:limit]
+        return _once(await self._pages(f"{_JOBS}/list", query, -(-limit // RUNS_PAGE), _read_runs))[:limit]
 
     async def run(self, run_id: str) -> Run:
         """A run with every attempt and repair of every task, from all its pages."""
         query = {"run_id": _number(run_id, "run"), "include_history": True}
-        pages = await self._pages(f"{_JOBS}/get", query, TASK_PAGES)
+        pages = await self._pages(f"{_JOBS}/get", query, TASK_PAGES, lambda answer: [answer])
         whole = dict(pages[0])
         for name in ("tasks", "repair_history", "job_parameters"):
             whole[name] = [item for page in pages for item in objects(page.get(name))]
         whole["tasks"] = _latest(whole["tasks"])
         self._keep_exact(run_id, whole["job_parameters"])
-        if len(pages) == 1:
-            return parse_run(whole)
         return await self._door.start(lambda: parse_run(whole))
 
     async def iterations(self, task_run_id: str, page_token: str = "") -> tuple[tuple[TaskRun, ...], str]:
         """A page of the iterations of a for_each task run, and the token of the next; empty where there is none."""
         query = {"run_id": _number(task_run_id, "run"), "page_token": page_token or None}
-        found = await self.request("GET", f"{_JOBS}/get", query)
-        token = found.get("next_page_token")
-        return tuple(map(parse_task, objects(found.get("iterations")))), token if isinstance(token, str) else ""
+        items, token = await self._door.ask(
+            "GET",
+            f"{_JOBS}/get",
+            query,
+            then=lambda answer: (tuple(map(parse_task, objects(answer.get("iterations")))), _next_token(answer)),
+        )
+        return items, token
 
     async def output(self, task_run_id: str) -> TaskOutput:
         """The output of a task run (never of a run with several tasks: that one has none)."""
@@ -202,9 +200,8 @@ class Workspace:
 
     async def updates(self, pipeline_id: str, limit: int = 25) -> tuple[Update, ...]:
         """The newest updates of a pipeline, newest first."""
-        query = {"max_results": min(limit, 100)}
-        pages = await self._pages(f"{_pipeline_path(pipeline_id)}/updates", query, -(-limit // 100))
-        return tuple(parse_update(item) for page in pages for item in objects(page.get("updates")))[:limit]
+        path, query = f"{_pipeline_path(pipeline_id)}/updates", {"max_results": min(limit, 100)}
+        return (await self._pages(path, query, -(-limit // 100), _read_updates))[:limit]
 
     async def update(self, pipeline_id: str, update_id: str) -> Update:
         return parse_update(await self.request("GET", f"{_pipeline_path(pipeline_id)}/updates/{_segment(update_id)}"))
@@ -275,20 +272,24 @@ class Workspace:
 
     # --- helpers -----------------------------------------------------------------------------------------------------
 
-    async def _pages(self, path: str, query: Mapping[str, object], limit: int) -> list[dict[str, Any]]:
-        """The answers of all pages, `limit` at most."""
-        pages: list[dict[str, Any]] = []
-        seen: set[str] = set()
-        token = ""
-        while len(pages) < max(1, limit):
-            page = await self.request("GET", path, {**query, "page_token": token or None})
-            pages.append(page)
-            found = page.get("next_page_token")
-            if not isinstance(found, str) or not found or found in seen:
+    async def _pages(
+        self, path: str, query: Mapping[str, object], limit: int, read: Callable[[dict[str, Any]], list[T]]
+    ) -> tuple[T, ...]:
+        """What `read` finds on each page, on a thread; `limit` pages at most."""
+        found: list[T] = []
+        token, seen = "", {""}
+        for _ in range(max(1, limit)):
+            items, token = await self._door.ask(
+                "GET",
+                path,
+                {**query, "page_token": token or None},
+                then=lambda answer: (read(answer), _next_token(answer)),
+            )
+            found += items
+            if token in seen:
                 break
-            seen.add(found)
-            token = found
-        return pages
+            seen.add(token)
+        return tuple(found)
 
     def _keep_exact(self, run_id: str, parameters: Sequence[Mapping[str, Any]]) -> None:
         """Remember parameters that are shown otherwise than they are, for a repair of this run."""
@@ -310,6 +311,26 @@ class Workspace:
         if masked:
             raise WorkspaceError("refused", f"the parameter {masked} holds a secret that is not known here any more")
         return whole
+
+
+def _next_token(answer: Mapping[str, Any]) -> str:
+    token = answer.get("next_page_token")
+    return token if isinstance(token, str) else ""
+
+
+def _read_runs(answer: Mapping[str, Any]) -> list[Run]:
+    return list(map(parse_run, objects(answer.get("runs"))))
+
+
+def _read_updates(answer: Mapping[str, Any]) -> list[Update]:
+    return list(map(parse_update, objects(answer.get("updates"))))
+
+
+def _read_warehouses(answer: Mapping[str, Any]) -> list[Warehouse]:
+    return [
+        Warehouse(ident(item.get("id")), text(item.get("name")), text(item.get("state")))
+        for item in objects(answer.get("warehouses"))
+    ]
 
 
 def _number(value: str, what: str) -> int:
