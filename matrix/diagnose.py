@@ -20,6 +20,7 @@ from .text import LOW_LEVELS, Passage
 UNKNOWN: Final = "unknown"
 _FIELD_RANK: Final = 6
 _LONG: Final = 20_000
+_MESSAGE: Final = 1_500
 _LEARNED_RANK: Final = 100
 _FAILED_STATES: Final = frozenset(("FAILED", "TIMEDOUT", "INTERNAL_ERROR", "UPSTREAM_FAILED", "ERROR"))
 _NO_FAILURE_CODES: Final = frozenset(("", "SUCCESS", "RUN_EXECUTION_SUCCESS"))
@@ -80,9 +81,12 @@ def _candidates(
     ]
     by_row: dict[str, _Candidate] = {}
     quiet: dict[str, _Candidate] = {}
+    foreign = _unnamed_classes(passage, hits)
     for hit in hits:
         row = hit.signal.row
         if row.benign or any(low <= hit.start < high for low, high in benign):
+            continue
+        if _is_vague(hit.signal) and any(low <= hit.start < high for low, high in foreign):
             continue
         level = passage.level_at(hit.start)
         heard = level not in LOW_LEVELS or (row.warning and level == "warning") or row.learned
@@ -98,6 +102,23 @@ def _candidates(
     if strong:
         found = [each for each in found if each in strong or each.row.cascade or each.row.learned]
     return found, tuple(benign)
+
+
+def _unnamed_classes(passage: Passage, hits: list[Hit]) -> list[tuple[int, int]]:
+    """Flat spans of messages whose Spark error class no row names: prose that is not exact says nothing sure there."""
+    named = [(hit.start, hit.end) for hit in hits if hit.signal.kind == "class"]
+    spans: list[tuple[int, int]] = []
+    for name, start, end in facts.error_classes(passage):
+        if name.partition(".")[0] in facts.WRAPPER_CLASSES:
+            continue
+        state = facts.SQL_STATE.search(passage.flat, end, end + _MESSAGE)
+        if state is not None and not any(low < end and high > start for low, high in named):
+            spans.append((start, state.end()))
+    return spans
+
+
+def _is_vague(signal: Signal) -> bool:
+    return signal.kind == "pattern" and signal.rank < STRENGTH_RANK["exact"]
 
 
 def _rank(signal: Signal, passage: Passage, start: int) -> int:

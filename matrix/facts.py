@@ -137,6 +137,12 @@ _FACTS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
         ("run_first", r"\b(?:[Rr]un|RUN) ['\"`]?([a-z][\w\-]{2,100})['\"`]? (?:job )?first\b"),
     )
 )
+#: Classes whose message is only what another failure said.
+WRAPPER_CLASSES: Final = frozenset(
+    ("STREAM_FAILED", "TASK_WRITE_FAILED", "FAILED_READ_FILE", "DATA_SOURCE_EXTERNAL_ERROR")
+)
+SQL_STATE: Final = re.compile(r"SQL ?-?STATE:? ?[0-9A-Z]{5}\b", re.IGNORECASE)
+_QUOTED_NAME: Final = re.compile(r"`[^`]{1,120}`(?:\.`[^`]{1,120}`){0,3}")
 _SUGGESTION: Final = re.compile(
     r"[Dd]id you mean(?: one of the following)?\??:?,? ?(?:to use )?(?:the profile )?"
     r"(?:\[(?P<list>[^\]]{1,600})\]|[\"'`](?P<quoted>[^\"'`]{1,200})[\"'`]|(?P<reference>\$\{[^}]{1,200}\})|(?P<bare>[\w.\-]{1,120}))"
@@ -273,20 +279,23 @@ def _is_single_word_class(text: str, end: int) -> bool:
 
 def _class_facts(passage: Passage, anchor: int, low: int, high: int) -> Iterator[tuple[str, str]]:
     before: str | None = None
+    place = anchor
     for name, start, _ in error_classes(passage):
         if start > high:
             break
-        if start >= anchor:
-            before = name
-            break
         if start >= low:
-            before = name
+            before, place = name, start
+        if start >= anchor:
+            break
     if before:
         yield "error_class", before
         head, _, sub = before.partition(".")
         yield "class_name", head
         if sub:
             yield "subclass", sub
+        names = [found[0].replace("`", "") for found in _QUOTED_NAME.finditer(passage.flat, place, place + 800)]
+        for position, name in enumerate(dict.fromkeys(names[:4])):
+            yield ("name" if not position else f"name_{position + 1}"), name
 
 
 def _suggestion(found: re.Match[str]) -> str:
