@@ -24,6 +24,9 @@ NO_CLUE = Clue()
 # These are not causes: somebody else's failure explains them.
 _FOLLOWERS = frozenset({Outcome.UPSTREAM_FAILED, Outcome.UPSTREAM_CANCELED, Outcome.SKIPPED, Outcome.EXCLUDED})
 
+# What of a diagnosis says where it was seen, and not what is wrong: tasks of one cause differ in it.
+_OF_THE_TASK = frozenset({"task", "resource", "flow", "file", "line"})
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -183,7 +186,8 @@ def root_causes(explained: Iterable[Explained]) -> tuple[Diagnosis, ...]:
     merged: dict[tuple[object, ...], Diagnosis] = {}
     for item in explained:
         for diagnosis in item.diagnoses[:1]:
-            entity = tuple(sorted(diagnosis.entities.items())) if diagnosis.location is None else diagnosis.location
+            told = ((name, value) for name, value in diagnosis.entities.items() if name not in _OF_THE_TASK)
+            entity = tuple(sorted(told)) if diagnosis.location is None else diagnosis.location
             key = (diagnosis.cause, entity)
             held = merged.get(key)
             if held is None:

@@ -70,16 +70,27 @@ async def _of_update(workspace: Workspace, update: Update, ref: str, url: str = 
     """What its ERROR events say of a failed update; without any, what its cluster says. Raises WorkspaceError."""
     events = await error_events(workspace, update.pipeline_id, update.update_id)
     if not events:
-        update = replace(update, message=await _from_cluster(workspace, update.pipeline_id) or update.message)
+        update = replace(update, message=await _from_cluster(workspace, update) or update.message)
     return of_update(update, ref, events, url)
 
 
-async def _from_cluster(workspace: Workspace, pipeline_id: str) -> str:
+async def _from_cluster(workspace: Workspace, update: Update) -> str:
+    """What the cluster of an update says of its end; empty for serverless, and where the cluster is forgotten."""
     from ..core.cluster_words import cluster_words
+    from ..core.workspace import WorkspaceError
 
-    pipeline = await workspace.pipeline(pipeline_id)
-    # Serverless has no cluster, and its events no words of one.
-    return cluster_words(await workspace.cluster_events(pipeline.cluster_id)) if pipeline.cluster_id else ""
+    # The update names its cluster also after the pipeline has let go of it.
+    path = f"/api/2.0/pipelines/{update.pipeline_id}/updates/{update.update_id}"
+    raw = (await workspace.request("GET", path)).get("update")
+    cluster = raw.get("cluster_id") if isinstance(raw, dict) else ""
+    if not isinstance(cluster, str) or not cluster:
+        return ""
+    try:
+        return cluster_words(await workspace.cluster_events(cluster))
+    except WorkspaceError as error:
+        if error.unmeasured:
+            raise
+        return ""
 
 
 async def error_events(workspace: Workspace, pipeline_id: str, update_id: str) -> list[PipelineEvent]:

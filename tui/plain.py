@@ -133,7 +133,8 @@ def _verified(event: ev.Verified) -> str:
     bad = [check for check in event.checks if not check.ok]
     if event.ok:
         passed = len(event.checks) - len(bad)
-        return f"Verified {_one(event.key)}{' in part' if event.partial else ''}: {passed} checks passed."
+        checks = "1 check" if passed == 1 else f"{passed} checks"
+        return f"Verified {_one(event.key)}{' in part' if event.partial else ''}: {checks} passed."
     why = "; ".join(f"{_one(check.what)}{_after(check.detail)}" for check in bad)
     return f"{_one(event.key)} did not verify{': ' + why if why else ''}."
 
