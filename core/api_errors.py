@@ -10,10 +10,11 @@ import json
 import re
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from http.client import responses
 from typing import Any, Literal
 
 from .redaction import Redactor
@@ -78,8 +79,7 @@ def of_answer(
     code, said = _told(body)
     kind = _kind(status, code, said)
     if not said:
-        words = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "no known status"
-        said = f"the workspace answered {status} ({words})"
+        said = f"the workspace answered {status} ({responses.get(status, 'no known status')})"
         if 300 <= status < 400:
             said += ": it sends us elsewhere, which is never followed"
     return WorkspaceError(
@@ -104,7 +104,7 @@ def of_failure(error: BaseException, host: str, seconds: float, *, changes: bool
     """The error of a request that broke on its way. Nothing of the exception's own text is taken over: it can hold
     the address with its query, and headers."""
     name = host.partition("://")[2] or host
-    links = list(_links(error))
+    links = _links(error)
     names = {type(link).__name__ for link in links}
 
     def unreachable(said: str, *, arrived: bool = False) -> WorkspaceError:
@@ -196,12 +196,13 @@ def _retry_after(value: str) -> float | None:
     return min(_LONGEST_WAIT, max(0.0, left.total_seconds()))
 
 
-def _links(error: BaseException | None, depth: int = 12) -> Iterator[BaseException]:
-    """The exception and what it was made of."""
-    if error is None or depth == 0:
-        return
-    yield error
-    inner = [error.__cause__, error.__context__, getattr(error, "reason", None), *error.args]
-    for link in inner:
-        if isinstance(link, BaseException) and link is not error:
-            yield from _links(link, depth - 1)
+def _links(error: BaseException) -> list[BaseException]:
+    """The exception and what it was made of: causes, and those that `requests` and urllib3 hand on as arguments."""
+    found: list[BaseException] = []
+    ahead: list[object] = [error]
+    while ahead and len(found) < 50:
+        link = ahead.pop(0)
+        if isinstance(link, BaseException) and not any(link is known for known in found):
+            found.append(link)
+            ahead += [link.__cause__, link.__context__, getattr(link, "reason", None), *link.args]
+    return found

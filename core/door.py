@@ -142,7 +142,7 @@ class Door:
         except Exception as error:
             if call.abandoned:
                 return WorkspaceError("unreachable", "the request was given up", unknown=call.changes)
-            return api_errors.of_failure(error, self.host, call.quiet, changes=call.changes)
+            return api_errors.of_failure(error, self.host, min(call.quiet, call.seconds), changes=call.changes)
         found = self._object(answer, call)
         return found if isinstance(found, WorkspaceError) else then(found)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -191,7 +192,7 @@ class Workspace:
             {"run_id": _number(task_run_id, "run")},
             then=lambda answer: parse_output(answer, self._redactor),
         )
-        return output
+        return replace(output, run_id=task_run_id)
 
     # --- pipelines ---------------------------------------------------------------------------------------------------
 
