@@ -15,7 +15,7 @@ from .text import LOW_LEVELS, Passage
 #: How far from a hit a fact may stand, in characters of flat text.
 _REACH_BACK: Final = 2_000
 _REACH_ON: Final = 3_000
-_CLASS: Final = r"[A-Z][A-Z0-9]{2,}(?:_[A-Z0-9]+)*(?:\.[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)?"
+_CLASS: Final = r"(?:[A-Z][A-Z0-9]{2,}(?:_[A-Z0-9]+)*|[A-Z][A-Z0-9](?:_[A-Z0-9]+)+)(?:\.[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)?"
 _ERROR_CLASS: Final = re.compile(
     rf"\[(?P<a>{_CLASS})\]|ErrorClass=(?P<b>{_CLASS})|error_?[cC]lass\"?'?\s?[:=]\s?[\"']?(?P<c>{_CLASS})"
     rf"|(?<![\w.\[])(?P<d>[A-Z][A-Z0-9]+(?:_[A-Z0-9]+)+\.[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)(?=\]|:|\s)"
@@ -85,6 +85,7 @@ _FACTS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
         ("status", r"(?i:HTTP(?:/[\d.]{1,3})?(?: ERROR| Status:?| code)?)[\s:=]{1,2}([45]\d\d)\b"),
         ("status", r"\b(?:Response Code:|Response from server|error|Error|failed with:)\s?\(?([45]\d\d)\b"),
         ("status", r"\b([45]\d\d) (?:Client Error|Server Error|Bad Request|Unauthorized|Forbidden|Not Found|Conflict)"),
+        ("status", r"< ([45]\d\d) [A-Z][a-z]"),
         ("status", r"\((4\d\d|5\d\d)(?: [A-Z_]{3,60})?\)"),
         ("status", r"\", ([45]\d\d), (?:HEAD|GET|PUT|POST|DELETE|PATCH)\b"),
         ("status", r"error_code[\"']?\s?:\s?([45]\d\d)\b"),
@@ -115,6 +116,8 @@ _FACTS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
         ("resource_type", r"cannot (?:create|update|delete|read) ([a-z][a-z ]{2,40}):"),
         ("action", r"(?:[Ee]rror:?|=)? ?[Cc]annot ((?:create|update|delete|read|resolve) [a-z][a-z ]{2,40}):"),
         ("model", r"in model (\w{1,120}) \("),
+        ("model", r"for model model\.\w{1,80}\.(\w{1,120})"),
+        ("model", r"\b(?:table|streaming_table|view|materialized_view|incremental|snapshot) model ([\w.]{1,160})"),
         ("file", r"in model \w{1,120} \(([^\s()]{1,300})\)"),
         ("flow", r"(?:[Ff]low|flow:) ['`\"]([^'`\"]{1,300})['`\"]"),
         ("dataset", r"(?:dataset|Table|table|view) ['`\"]([\w.$]{1,300})['`\"]"),
@@ -161,7 +164,7 @@ _LIBRARY_FRAME: Final = re.compile(
     r"site-packages|dist-packages|/databricks/(?:python|spark)|/lib/python\d|<frozen|/pyspark/|<stdin>"
 )
 _LAST_MESSAGE: Final = re.compile(
-    r"(?:^|\s)([A-Z]\w{1,60}(?:Error|Exception)): (.{1,300}?)(?: File \"| at [a-z]+\.| Traceback | run page:|$)"
+    r"(?:^|\s)((?:[a-z_]\w{0,40}\.){0,8}[A-Z]\w{1,60}(?:Error|(?<!Python)Exception)): (?!Traceback)(\S.{0,300}?)(?: File \"| at [a-z]+\.| Traceback | run page:|$)"
 )
 
 

@@ -35,6 +35,7 @@ KIND_RANK: Final[dict[SignalKind, int]] = {
 }
 STRENGTH_RANK: Final[dict[Strength, int]] = {"exact": 85, "specific": 70, "general": 45, "hint": 15}
 
+_CLASS_TAIL: Final = re.compile(r"\.[A-Z][A-Z0-9]{1,40}(?:_[A-Z0-9]{1,40}){0,12}")
 _PLAIN_WORD: Final = re.compile(r"[a-z]{1,13}")
 _MENTION: Final = re.compile(r"(?:\braise|\bexcept|\bimport|\bcatch|\bthrows|\bnew) \(?(?:[\w$]{1,60}\.){0,12}$")
 _EXCEPTION_TAIL: Final = re.compile(r"[:('\"`\],;]|\s(?!as \w)|$|\\")
@@ -296,10 +297,12 @@ def _confirm(signal: Signal, passage: Passage, start: int, end: int) -> Hit | No
         return Hit(signal, start, end)
     if after.isalnum() or after == "_":
         return None
-    if after == "." and signal.kind == "class":
-        following = text[end + 1 : end + 2]
-        return Hit(signal, start, end) if not following.islower() else None
-    return Hit(signal, start, end)
+    if signal.kind != "class":
+        return Hit(signal, start, end)
+    if after == "." and text[end + 1 : end + 2].islower():
+        return None
+    whole = _CLASS_TAIL.match(text, end)
+    return Hit(signal, start, end, (("error_class", text[start : whole.end() if whole else end]),))
 
 
 def _confirm_pattern(signal: Signal, pattern: Pattern, passage: Passage, start: int, end: int) -> Hit | None:
