@@ -48,3 +48,14 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, seconds))
+
+
+class SimulatedClock(SystemClock):
+    """The machine's clock for all intervals, and a simulated workspace's for what is shown: there time runs faster."""
+
+    def __init__(self, now_ms: int, scale: float) -> None:
+        self._now_ms, self._scale = now_ms, scale
+        self._start = time.monotonic()
+
+    def now_ms(self) -> int:
+        return self._now_ms + int((time.monotonic() - self._start) * 1000 * self._scale)

@@ -169,8 +169,10 @@ class JobRuns:
 
         Raises WorkspaceError where the workspace does not answer; what it has not is left out.
         """
-        active = [task for task in latest_tasks(run) if task.kind == "run_job" and task.state.active and task.start_ms]
-        for task in (*failed_tasks(run), *active):
+        nested = [task for task in latest_tasks(run) if task.kind == "run_job" and task.start_ms]
+        active = [task for task in nested if task.state.active or self._is_behind(task)]
+        failed = failed_tasks(run)
+        for task in (*failed, *(task for task in active if task not in failed)):
             if task.kind == "run_job" and depth < NESTED:
                 child = await self.load_child(task)
                 if child is not None:
@@ -180,6 +182,11 @@ class JobRuns:
                 await self._load_failed_iterations(task)
             if not task.state.active:
                 await self.load_output(task)
+
+    def _is_behind(self, task: TaskRun) -> bool:
+        """Whether the nested run on show still goes on, though the task has ended."""
+        held = self._world.state.child_runs.get(task.run_id)
+        return held is not None and held.state.active and not task.state.active
 
     async def load_child(self, task: TaskRun) -> Run | None:
         """The nested run of a `run_job` task into the State; None where it has none yet."""

@@ -162,7 +162,10 @@ class LoopActs:
                 outcome = "unknown"
         if outcome == "failed":
             self._diagnosing.deploy_text = deployed.text
+            # What could be deployed was: ids and all that is known of it.
+            self._world.spawn(self._truth.ask(), "summary")
         elif outcome == "ok":
+            self._diagnosing.forget()
             await self._truth.ask()
         self._runner.retryable = outcome == "blocked"
         await self._deployed(machine.DeployEnded(outcome, reason))

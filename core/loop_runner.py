@@ -226,10 +226,8 @@ class LoopRunner:
             running = [text for goal, text in zip(_started(state), waits, strict=False) if goal.in_flight]
             return f"waiting for {', '.join(running[:3])} to end" if running else ""
         if state.stage is Stage.FIX:
-            files = self._world.state.pending_files
-            if files:
-                count = f"{len(files)} files" if len(files) > 1 else files[0]
-                return f"{count} changed: d redeploys" if not state.auto else f"{count} changed"
+            if self._world.state.pending_files:
+                return ""  # which files, and what to press, stands beside it
             places = [d.location.file for d in self._world.state.diagnoses if d.location is not None]
             return f"waiting for an edit of {places[0]}" if places else "waiting for an edit"
         return ""

@@ -14,6 +14,7 @@ from .exits import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
 from .place import Place, Stop, open_place
 
 if TYPE_CHECKING:
+    from ..core.clock import Clock
     from ..core.engine import Engine
 
 
@@ -37,17 +38,28 @@ def is_plain(asked: bool, env: Mapping[str, str]) -> bool:
     return False
 
 
-def run_console(place: Place, target: str, profile: str, *, focus: str = "", heal: bool = False) -> int:
+def run_console(
+    place: Place, target: str, profile: str, *, focus: str = "", heal: bool = False, clock: Clock | None = None
+) -> int:
     """The console at `place`; it begins on `focus`, where `heal` with the loop on it."""
+    from ..core.clock import SystemClock
     from ..core.engine import Engine
     from .app import ConsoleApp, Options
     from .sign_in import in_terminal
 
+    clock = clock or SystemClock()
     engine = Engine(
-        place.bundle, env=place.env, config=place.config, target=target, profile=profile, redactor=place.redactor
+        place.bundle,
+        env=place.env,
+        config=place.config,
+        target=target,
+        profile=profile,
+        redactor=place.redactor,
+        clock=clock,
     )
     engine.world.store.set(identity=place.identity, focus=focus)
-    app = ConsoleApp(engine, engine.state, Options.of(place.config, redactor=place.redactor))
+    options = Options.of(place.config, redactor=place.redactor)
+    app = ConsoleApp(engine, engine.state, options, now=lambda: clock.now_ms() / 1000)
     engine.login_program = in_terminal(app)
     if heal and focus:
         engine.first_wish = lambda: engine.heal((focus,))

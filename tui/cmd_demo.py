@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import sys
 
+from ..core.clock import SimulatedClock
 from ..core.config import load_config
 from ..core.engine import Engine
 from ..core.loop import LoopState, NoFix
@@ -34,7 +35,8 @@ def main(arguments: argparse.Namespace) -> int:
             place = open_place(_at(world, arguments), env=world.env)
             if bare:
                 return headless.run(lambda: play(place, world))
-            code = run_console(place, world.target, "", focus=_first(place, world), heal=arguments.auto)
+            clock = SimulatedClock(world.now_ms(), world.time_scale)
+            code = run_console(place, world.target, "", focus=_first(place, world), heal=arguments.auto, clock=clock)
             print(f"The bundle of the demo is in {world.bundle_dir}", file=sys.stderr)
             return code
     except DemoError as error:
@@ -56,7 +58,10 @@ def _first(place: Place, world: DemoWorld) -> str:
 async def play(place: Place, world: DemoWorld) -> int:
     """The whole loop without a hand on it: deploy, fail, diagnose, mend as a person would, redeploy, repair, verify."""
     config = load_config(place.root, world.env, {"watch": True})
-    engine = Engine(place.bundle, env=world.env, config=config, target=world.target, redactor=place.redactor)
+    clock = SimulatedClock(world.now_ms(), world.time_scale)
+    engine = Engine(
+        place.bundle, env=world.env, config=config, target=world.target, redactor=place.redactor, clock=clock
+    )
     engine.acts.headless = True
     face = Headless(engine, as_json=False)
     cli = "the databricks CLI found here" if world.real_cli else "a stand-in for the databricks CLI"

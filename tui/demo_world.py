@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -44,6 +45,7 @@ class DemoWorld:
     run: tuple[str, ...]
     fixes: tuple[PlannedFix, ...]
     title: str
+    time_scale: float
     env: dict[str, str]
     cli: str
     real_cli: bool
@@ -58,6 +60,7 @@ class DemoWorld:
         if bundle_dir.exists():
             raise DemoError(f"{bundle_dir} is there already: name a new folder with --into")
         sample = _scenario(scenario, bundle_dir)
+        time_scale = time_scale or float(sample.get("time_scale", 20.0))
         server, hello = _serve(scenario, time_scale, folder)
         env = _clean_environment(folder, hello["host"], hello["token"])
         real = shutil.which("databricks", path=os.environ.get("PATH")) or ""
@@ -79,6 +82,7 @@ class DemoWorld:
                 for f in sample.get("fixes", ())
             ),
             title=sample.get("title", scenario),
+            time_scale=time_scale,
             env=env,
             cli=cli,
             real_cli=real_cli,
@@ -96,6 +100,16 @@ class DemoWorld:
             self._server.wait(timeout=5)
         except subprocess.TimeoutExpired:
             self._server.kill()
+
+    def now_ms(self) -> int:
+        """What time it is in the simulated workspace, in epoch ms. Raises DemoError."""
+        asked = urllib.request.Request(f"{self.host}/sandbox/clock", headers={"Authorization": f"Bearer {self.token}"})
+        try:
+            # Straight to the loopback address, whatever proxy the shell names.
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(asked, timeout=10) as answer:
+                return int(json.load(answer)["now_ms"])
+        except (OSError, ValueError, KeyError) as error:
+            raise DemoError(f"the simulated workspace does not answer: {error}") from error
 
     def mend(self, fix: PlannedFix) -> bool:
         """Make one planned edit, as a person in an editor would; False where the text is not there (any more)."""
