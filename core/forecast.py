@@ -9,11 +9,15 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 LEAST = 1.0  # seconds; shorter runs are as good as this long
 _SURPRISE = 0.25  # of a run among those seen: one unlike all of them
 _SURPRISE_SPREAD = 1.5  # of the logarithm
-_PRIOR_SPREAD, _PRIOR_RUNS = 0.5, 0.5  # what a spread counts for before anything was seen
+_PRIOR_SPREAD, _PRIOR_RUNS = 0.5, 2.0  # what a spread counts for before anything was seen
+# What a forecast would save of delays at best, from where on it is trusted, and from where on in full. Below, it says
+# so little that looks at equal distances are as good, and safer.
+_LITTLE, _MUCH = 0.15, 0.4
 _LEAST_SPREAD = 0.05
 _SIGNS_OF_TWO = 3.0  # times ln n, by which two kinds of runs have to explain the past better than one
 
@@ -50,7 +54,12 @@ class Forecast:
         surprise = _SURPRISE / (len(logs) + 1)
         kinds = [Kind(kind.share * (1 - surprise), kind.middle, kind.spread) for kind in _kinds(logs)]
         kinds.append(Kind(surprise, math.fsum(logs) / len(logs), _SURPRISE_SPREAD))
-        return cls(tuple(kinds), *_integrated(kinds))
+        mean, ages, worth, whole = _integrated(kinds)
+        trust = min(1.0, max(0.0, (1 - whole * whole / mean - _LITTLE) / (_MUCH - _LITTLE)))
+        even = (1 - trust) * whole / mean
+        return cls(
+            tuple(kinds), mean, ages, tuple(trust * w + even * age for age, w in zip(ages, worth, strict=True)), whole
+        )
 
     def rate(self, age: float) -> float:
         """Endings a second among runs that have come to this age in seconds."""
@@ -120,7 +129,7 @@ def _integrated(kinds: Sequence[Kind]) -> tuple[float, tuple[float, ...], tuple[
     ages = [0.0, *(math.exp(value) for value in logs)]
     worth, whole, mean = [0.0], 0.0, 0.0
     root_before, seen_before, left_before = 0.0, 0.0, 1.0
-    for before, age in zip(ages, ages[1:], strict=False):
+    for before, age in pairwise(ages):
         density, left = _density_and_left(kinds, age)
         root, seen = math.sqrt(density / left) if left > 1e-12 else 0.0, math.sqrt(density * left)
         worth.append(worth[-1] + (root_before + root) / 2 * (age - before))
