@@ -164,7 +164,8 @@ _LIBRARY_FRAME: Final = re.compile(
     r"site-packages|dist-packages|/databricks/(?:python|spark)|/lib/python\d|<frozen|/pyspark/|<stdin>"
 )
 _LAST_MESSAGE: Final = re.compile(
-    r"(?:^|\s)((?:[a-z_]\w{0,40}\.){0,8}[A-Z]\w{1,60}(?:Error|(?<!Python)Exception)): (?!Traceback)(\S.{0,300}?)(?: File \"| at [a-z]+\.| Traceback | run page:|$)"
+    r"(?:^|\s)((?:[a-z_]\w{0,40}\.){0,8}[A-Z]\w{1,60}(?:Error|(?<!Python)Exception)): (?!Traceback)(\S.{0,300}?)"
+    r"(?: File \"| at [a-z]+\.| Traceback | run page:|$)"
 )
 
 
