@@ -36,23 +36,28 @@ def bundle_folder(root: Path) -> Path:
     return root / FOLDER
 
 
-def user_folder(env: Mapping[str, str] = os.environ) -> Path:
-    """Where the rows of a user live, for all bundles; it need not exist."""
-    return config_path(env).parent / "matrix"
+def user_folder(env: Mapping[str, str] = os.environ, named: str = "") -> Path:
+    """Where the rows of a user live, for all bundles: the setting `matrix` (`named`), else beside the settings.
+
+    It need not exist.
+    """
+    return Path(named) if named else config_path(env).parent / "matrix"
 
 
-def folders(root: Path | None, env: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
+def folders(root: Path | None, env: Mapping[str, str] = os.environ, named: str = "") -> tuple[Path, ...]:
     """The folders of learned rows, those of the bundle first."""
     own = (bundle_folder(root),) if root is not None else ()
-    return (*own, user_folder(env))
+    return (*own, user_folder(env, named))
 
 
-def matrix_for(root: Path | None, env: Mapping[str, str] = os.environ) -> tuple[Matrix, tuple[Problem, ...]]:
+def matrix_for(
+    root: Path | None, env: Mapping[str, str] = os.environ, named: str = ""
+) -> tuple[Matrix, tuple[Problem, ...]]:
     """The built-in rows with the learned ones before them, and what is wrong with those that were left out.
 
-    Raises nothing on what stands in a learned row.
+    `named` is the setting `matrix`. Raises nothing on what stands in a learned row.
     """
-    return _matrix_of(tuple(_marks(folders(root, env))))
+    return _matrix_of(tuple(_marks(folders(root, env, named))))
 
 
 def save_row(folder: Path, text: str, *, base: Path | None = None) -> Path:

@@ -143,7 +143,8 @@ def of_text(given: FailureText, place: Place) -> Answer:
 
 def _matrix_of(place: Place, notes: list[str]) -> Matrix:
     """The rows with those that were learned here; what is wrong with one of these is a note."""
-    matrix, problems = matrix_for(None if place.bundle_problem else place.root, place.env)
+    root = None if place.bundle_problem else place.root
+    matrix, problems = matrix_for(root, place.env, place.config.matrix)
     notes += [f"a row of your own is left out: {problem}" for problem in problems]
     return matrix
 

@@ -49,7 +49,8 @@ def main(arguments: argparse.Namespace) -> int:
         from .matrix_learn import learn
 
         return learn(place, arguments)
-    matrix, problems = matrix_for(place.root if not place.bundle_problem else None, place.env)
+    root = None if place.bundle_problem else place.root
+    matrix, problems = matrix_for(root, place.env, place.config.matrix)
     if arguments.action == "check":
         return _check(matrix, problems, arguments)
     for problem in problems:

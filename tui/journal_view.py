@@ -76,7 +76,6 @@ async def _put_together(journal: Journal, row: LoopRow) -> LoopRecord:
     operations = await journal.operations(row.loop_id)
     about = await journal.about()
     first = operations[0] if operations else None
-    keys = row.state.get("keys") or row.record.get("keys") or _keys(operations)
     reason = "it has not ended, or its process was ended before it could say how" if not row.outcome else ""
     events = await journal.events(row.loop_id, limit=20_000)
     return LoopRecord(
@@ -86,7 +85,7 @@ async def _put_together(journal: Journal, row: LoopRow) -> LoopRecord:
         host=(first.host if first else "") or about.get("host", ""),
         user=first.user if first else "",
         profile="",
-        keys=tuple(str(key) for key in keys if isinstance(key, str)),
+        keys=_keys(row, operations),
         outcome=row.outcome or OPEN,
         reason=reason,
         started=row.started,
@@ -95,9 +94,12 @@ async def _put_together(journal: Journal, row: LoopRow) -> LoopRecord:
     )
 
 
-def _keys(operations: tuple[Operation, ...]) -> list[str]:
-    kinds = ("run", "update", "repair")
-    return list(dict.fromkeys(each.key for each in operations if each.kind in kinds))
+def _keys(row: LoopRow, operations: tuple[Operation, ...]) -> tuple[str, ...]:
+    """The resources of the loop: its goals, else what was started in it."""
+    goals = row.state.get("goals")
+    refs = [goal.get("ref") for goal in goals if isinstance(goal, dict)] if isinstance(goals, list) else []
+    started = [each.key for each in operations if each.kind in ("run", "update", "repair")]
+    return tuple(dict.fromkeys([ref for ref in refs if isinstance(ref, str)] or started))
 
 
 def _rounds(events: tuple[tuple[str, str, dict[str, Any]], ...], iterations: int) -> tuple[RoundRecord, ...]:

@@ -47,7 +47,7 @@ def learn(place: Place, arguments: argparse.Namespace) -> int:
         why = "nothing failed in it" if not lessons else "what failed says too little to be known again"
         text = f"there is nothing to learn from loop {loop.record.loop_id}: {why}"
         raise Stop(text, code="nothing_learned", exit_code=EXIT_FAILED)
-    folder = user_folder(place.env) if arguments.user else bundle_folder(place.root)
+    folder = user_folder(place.env, place.config.matrix) if arguments.user else bundle_folder(place.root)
     kept = [_keep(lesson, text, folder, None if arguments.user else place.root) for lesson, text in drafts]
     status = EXIT_OK if any(each.file for each in kept) else EXIT_FAILED
     if arguments.json:
