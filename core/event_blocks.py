@@ -13,8 +13,11 @@ from typing import Any
 
 BLOCK_BITS = 10
 BLOCK = 1 << BLOCK_BITS
+PACK_BITS = 8
+PACK = 1 << PACK_BITS  # rows whose extras are packed together: fewer, because looking at one unpacks all of them
 SEPARATOR = "\x00"  # stands in no clean text
-_HELD = 8  # blocks that stay unpacked
+_HELD_TEXTS = 16  # blocks whose messages stay apart
+_HELD_EXTRAS = 8  # packs that stay unpacked: those are many objects
 
 Extras = tuple[Any, ...] | None
 
@@ -41,8 +44,10 @@ class Blocks:
         self._open_extras.extend(extras)
         while len(self._open_messages) >= BLOCK:
             self._messages.append(SEPARATOR.join(self._open_messages[:BLOCK]).encode("utf-8", "replace"))
-            self._packed.append(_pack(self._open_extras[:BLOCK]))
-            del self._open_messages[:BLOCK], self._open_extras[:BLOCK]
+            del self._open_messages[:BLOCK]
+        while len(self._open_extras) >= PACK:
+            self._packed.append(_pack(self._open_extras[:PACK]))
+            del self._open_extras[:PACK]
 
     def message(self, row: int) -> str:
         """The message of a row."""
@@ -54,7 +59,7 @@ class Blocks:
             return self._open_messages
         held = self._split.get(block)
         if held is None:
-            held = _keep(self._split, block, self._messages[block].decode().split(SEPARATOR))
+            held = _keep(self._split, _HELD_TEXTS, block, self._messages[block].decode().split(SEPARATOR))
         return held
 
     def text(self, block: int) -> bytes:
@@ -69,19 +74,19 @@ class Blocks:
 
     def extras(self, row: int) -> Extras:
         """The extras of a row."""
-        block, place = row >> BLOCK_BITS, row & (BLOCK - 1)
-        if block >= len(self._messages):
+        pack, place = row >> PACK_BITS, row & (PACK - 1)
+        if pack >= len(self._packed):
             return self._open_extras[place]
-        held = self._unpacked.get(block)
+        held = self._unpacked.get(pack)
         if held is None:
-            held = _keep(self._unpacked, block, marshal.loads(zlib.decompress(self._packed[block])))
+            held = _keep(self._unpacked, _HELD_EXTRAS, pack, marshal.loads(zlib.decompress(self._packed[pack])))
         return held[place]
 
 
-def _keep(held: dict[int, Any], block: int, value: Any) -> Any:
-    if len(held) >= _HELD:
+def _keep(held: dict[int, Any], most: int, number: int, value: Any) -> Any:
+    if len(held) >= most:
         del held[next(iter(held))]
-    held[block] = value
+    held[number] = value
     return value
 
 

@@ -25,7 +25,6 @@ _TOKEN = re.compile(r"(?P<name>type|flow|dataset|level):(?P<value>\S*)\s*", re.I
 
 # What a kind decides: no; the message does; yes; the message or the exceptions do.
 NO, BY_MESSAGE, YES, BY_ERROR = range(4)
-_WITHOUT_MESSAGES = bytes.maketrans(bytes([BY_MESSAGE]), bytes([NO]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +101,18 @@ def _globs(names: tuple[str, ...]) -> Callable[[str], object] | None:
     return re.compile("|".join(translate(name) for name in names), re.IGNORECASE).match
 
 
+class _Verdicts(dict[int, int]):
+    """What each kind decides, by its number, found out when it is first asked for."""
+
+    def __init__(self, kinds: list[Kind], test: Callable[[Kind], int]) -> None:
+        super().__init__()
+        self._kinds, self._test = kinds, test
+
+    def __missing__(self, number: int) -> int:
+        verdict = self[number] = self._test(self._kinds[number])
+        return verdict
+
+
 class Sieve:
     """The rows of a view that are wanted, in time order. What lies between `low` and `high` has been looked at."""
 
@@ -109,8 +120,7 @@ class Sieve:
         """Begins at position `at` of the view, from where it goes both ways."""
         self.log: EventLog = view.log
         self.wanted = wanted
-        self._test = kind_test(wanted)
-        self._table = bytearray()
+        self._verdicts = _Verdicts(view.log.kinds, kind_test(wanted))
         self._pattern = pattern_of(wanted.text)
         self._needle, self._folded = _needle_of(wanted.text)
         self._may: dict[int, bool] = {}
@@ -212,26 +222,44 @@ class Sieve:
         return len(found)
 
     def _passing(self, rows: array[int]) -> array[int]:
-        if not rows:
+        """Those of some rows that are wanted, in the same order. Most stand as they arrived, a block behind the other,
+        and of a block it is often clear at once that all or none of it is wanted."""
+        found = array("I")
+        place, total = 0, len(rows)
+        while place < total:
+            first = rows[place]
+            length = self._run_length(rows, place, min(total - place, BLOCK - (first & (BLOCK - 1))))
+            piece = rows[place : place + length]
+            found.extend(self._passing_of_block(piece, first >> BLOCK_BITS) if length > 1 else self._each(piece))
+            place += length
+        return found
+
+    def _run_length(self, rows: array[int], place: int, most: int) -> int:
+        """How many of the rows from `place` on, at most `most`, follow each other without a gap; at least 1."""
+        first = rows[place]
+        if rows[place + most - 1] != first + most - 1:
+            low, high = 1, most
+            while low < high:
+                middle = (low + high + 1) // 2
+                low, high = (middle, high) if rows[place + middle - 1] == first + middle - 1 else (low, middle - 1)
+            most = low
+        # The ends being right says little of what is between them.
+        return most if rows[place : place + most] == self.log.arrived[first : first + most] else 1
+
+    def _passing_of_block(self, rows: array[int], block: int) -> array[int]:
+        verdicts = {self._verdicts[number] for number in self.log.kinds_of_block(block)}
+        if verdicts == {YES}:
             return rows
-        kinds = self.log.kinds
-        while len(self._table) < len(kinds):
-            self._table.append(self._test(kinds[len(self._table)]))
-        verdicts = bytes(map(self._table.__getitem__, map(self.log.kind_number, rows)))
+        if verdicts == {NO} or (verdicts <= {NO, BY_MESSAGE} and not self._may_hold(block)):
+            return array("I")
+        return self._each(rows)
+
+    def _each(self, rows: array[int]) -> array[int]:
+        verdicts = bytes(map(self._verdicts.__getitem__, map(self.log.kind_numbers.__getitem__, rows)))
         if self._pattern is None or not (verdicts.count(BY_MESSAGE) or verdicts.count(BY_ERROR)):
             return array("I", compress(rows, verdicts))
-        first, last = rows[0], rows[-1]
-        if last - first == len(rows) - 1 and rows == array("I", range(first, last + 1)):
-            blocks = range(first >> BLOCK_BITS, (last >> BLOCK_BITS) + 1)
-            if not any(map(self._may_hold, blocks)):
-                verdicts = verdicts.translate(_WITHOUT_MESSAGES)
-                if not verdicts.count(BY_ERROR):
-                    return array("I", compress(rows, verdicts))
-        return array("I", self._by_text(rows, verdicts, self._pattern.search))
-
-    def _by_text(self, rows: array[int], verdicts: bytes, search: Callable[[str], object]) -> list[int]:
-        may, messages = self._may_hold, self.log.blocks.messages
-        found: list[int] = []
+        search, messages = self._pattern.search, self.log.blocks.messages
+        found = array("I")
         block, texts, hopeful = -1, [""], False
         for row, verdict in zip(rows, verdicts, strict=True):
             if verdict == NO:
@@ -239,7 +267,7 @@ class Sieve:
             if verdict != YES:
                 if row >> BLOCK_BITS != block:
                     block = row >> BLOCK_BITS
-                    hopeful = may(block)
+                    hopeful = self._may_hold(block)
                     texts = messages(block) if hopeful else texts
                 hit = hopeful and search(texts[row & (BLOCK - 1)]) is not None
                 if not hit and not (verdict == BY_ERROR and search(self.log.error_text(row)) is not None):

@@ -9,10 +9,10 @@ import contextlib
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
-from .event_blocks import Blocks
+from .event_blocks import BLOCK, BLOCK_BITS, Blocks
 from .event_json import (
     Keyed,
     Kind,
@@ -41,15 +41,20 @@ class EventLog:
 
     def __init__(self, *, redactor: Redactor | None = None) -> None:
         self._redactor = redactor or Redactor()
-        self._ids: list[str] = []
-        self._seen: set[str] = set()
+        # A dict of text and numbers, and tuples of text, are nothing that the garbage collector has to walk through: a
+        # set or a list of a million would hold up the console each time it does.
+        self._row_of: dict[str, int] = {}
+        self._ids: list[tuple[str, ...]] = []
+        self._open_ids: list[str] = []
         self._times = array("q")
         self._sequences = array("q")
         self._kinds = array("I")
+        self._block_kinds: list[tuple[int, ...]] = []
         self._odd_times: dict[int, str] = {}
         self._blocks = Blocks()
         self._kind_of: dict[tuple[Any, ...], int] = {}
         self._order: array[int] = array("I")
+        self.arrived = array("I")  # the rows as they are numbered: what `order` is while nothing comes late
         self._rare: dict[str, array[int]] = {level: array("I") for level in RARE}
         self._errors: array[int] = array("I")
         self._snapshot: EventView | None = None
@@ -57,7 +62,7 @@ class EventLog:
         self.counts: list[int] = []  # events of each kind
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self._times)
 
     def __bool__(self) -> bool:
         return True
@@ -66,19 +71,19 @@ class EventLog:
 
     def add(self, raws: Iterable[Mapping[str, Any]]) -> EventView:
         """Take events as the API sends them; gives those that are new, in time order. What is no object is left out."""
-        first = len(self._ids)
+        first = len(self)
         self.take(raws)
-        return EventView(self, array("I", range(first, len(self._ids))), len(self._ids) - first)
+        return EventView(self, array("I", range(first, len(self))), len(self) - first)
 
     def take(self, raws: Iterable[Mapping[str, Any]]) -> list[Keyed]:
         """As `add`, but gives the new events as they came, with what orders them: for whoever adds them up."""
-        seen = self._seen
+        known = self._row_of
         new: list[Keyed] = []
         for raw in raws:
             if isinstance(raw, dict):
                 item = keyed(raw)
-                if item[2] not in seen:
-                    seen.add(item[2])
+                if item[2] not in known:
+                    known[item[2]] = -1
                     new.append(item)
         if new:
             # No two ids are the same, so the events themselves are never compared.
@@ -87,20 +92,28 @@ class EventLog:
         return new
 
     def _append(self, new: list[Keyed]) -> None:
-        first = len(self._ids)
+        first = len(self)
         times, sequences, ids, raws = zip(*new, strict=True)
         messages = self._messages(raws)
         kinds = array("I", map(self._kind, raws))
         self._blocks.add(messages, map(extras, raws))
         self._times.extend(times)
         self._sequences.extend(sequences)
-        self._ids.extend(ids)
+        self._row_of.update(zip(ids, range(first, first + len(ids)), strict=True))
+        self._open_ids.extend(ids)
+        while len(self._open_ids) >= BLOCK:
+            self._ids.append(tuple(self._open_ids[:BLOCK]))
+            del self._open_ids[:BLOCK]
         self._kinds.extend(kinds)
+        while (len(self._block_kinds) + 1) << BLOCK_BITS <= len(self._kinds):
+            begin = len(self._block_kinds) << BLOCK_BITS
+            self._block_kinds.append(tuple(set(self._kinds[begin : begin + BLOCK])))
         for row, raw in enumerate(raws, first):
             text = raw.get("timestamp")
             if type(text) is not str or not is_usual(text) or not times[row - first]:
                 self._odd_times[row] = timestamp_text(raw)
-        batch = array("I", range(first, len(self._ids)))
+        batch = array("I", range(first, len(self)))
+        self.arrived.extend(batch)
         self._order = merged(self._order, batch, self.key)
         self._file_rare(batch, kinds)
 
@@ -171,7 +184,7 @@ class EventLog:
 
     def since(self, count: int) -> EventView:
         """The events that arrived after the first `count` of them, in time order."""
-        rows = array("I", sorted(range(max(0, count), len(self._ids)), key=self.key))
+        rows = array("I", sorted(range(max(0, count), len(self)), key=self.key))
         return EventView(self, rows, len(rows))
 
     def levels(self) -> dict[str, int]:
@@ -183,7 +196,11 @@ class EventLog:
 
     def key(self, row: int) -> Key:
         """What the events are ordered by: time in epoch microseconds, sequence number, id."""
-        return (self._times[row], self._sequences[row], self._ids[row])
+        return (self._times[row], self._sequences[row], self._raw_id(row))
+
+    def _raw_id(self, row: int) -> str:
+        block = row >> BLOCK_BITS
+        return self._ids[block][row & (BLOCK - 1)] if block < len(self._ids) else self._open_ids[row & (BLOCK - 1)]
 
     def time(self, row: int) -> int:
         """Epoch microseconds; 0 where the event has no time."""
@@ -197,12 +214,16 @@ class EventLog:
     def kind(self, row: int) -> Kind:
         return self.kinds[self._kinds[row]]
 
-    def kind_numbers(self, first: int, last: int) -> array[int]:
-        """The numbers in `kinds` of the rows `first`..`last` (exclusive)."""
-        return self._kinds[first:last]
+    @property
+    def kind_numbers(self) -> array[int]:
+        """The number in `kinds` of every row; not to be changed."""
+        return self._kinds
 
-    def kind_number(self, row: int) -> int:
-        return self._kinds[row]
+    def kinds_of_block(self, block: int) -> Collection[int]:
+        """The numbers of the kinds that stand in a block of rows."""
+        if block < len(self._block_kinds):
+            return self._block_kinds[block]
+        return frozenset(self._kinds[block << BLOCK_BITS : (block + 1) << BLOCK_BITS])
 
     @property
     def blocks(self) -> Blocks:
@@ -220,7 +241,7 @@ class EventLog:
 
     def id(self, row: int) -> str:
         """The id of the event, clean."""
-        return self._safe(self._ids[row])
+        return self._safe(self._raw_id(row))
 
     def event(self, row: int) -> PipelineEvent:
         """The whole event."""
@@ -291,8 +312,8 @@ class EventView(Sequence[PipelineEvent]):
         if self.rows is self.log._order and self._length == len(self.log):
             return self.log.errors()
         kinds = [is_error(kind) for kind in self.log.kinds]
-        number = self.log.kind_number
-        rows = array("I", [row for row in self.rows[: self._length] if kinds[number(row)]])
+        numbers = self.log.kind_numbers
+        rows = array("I", [row for row in self.rows[: self._length] if kinds[numbers[row]]])
         return EventView(self.log, rows, len(rows))
 
 

@@ -48,7 +48,7 @@ class FlowFold:
     """Add raw events; `flows()` is what they come to. A flow that did not change is the same object as before."""
 
     def __init__(self) -> None:
-        self._seen: set[str] = set()
+        self._seen: dict[str, None] = {}
         self._flows: dict[str, _FlowSum] = {}
         self._actions: dict[tuple[str, str], tuple[Key, str]] = {}
         self._state, self._state_at = "", NEVER
@@ -71,7 +71,7 @@ class FlowFold:
             if isinstance(raw, dict) and raw.get("details"):
                 item = keyed(raw)
                 if item[2] not in self._seen:
-                    self._seen.add(item[2])
+                    self._seen[item[2]] = None
                     new.append(item)
         self.take(new)
 
