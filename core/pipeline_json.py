@@ -45,6 +45,7 @@ def parse_update(raw: Any) -> Update:
         validate_only=flag(raw.get("validate_only")),
         refresh_selection=tuple(dict.fromkeys(selected)),
         message=message(raw.get("message")),
+        cluster_id=ident(raw.get("cluster_id")),
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from .backoff import PIPELINE
+from .cluster_words import cluster_words
 from .event_feed import EventFeed
 from .event_log import EventLog
 from .events import PipelineEventSeen, RunChanged
@@ -20,7 +21,6 @@ from .poller import Look
 from .reachability import Reachability
 from .runs import Outcome, RunState, TaskRun
 from .state import RunSummary
-from .text import clean
 from .workspace import WorkspaceError
 from .world import World
 
@@ -260,29 +260,23 @@ class PipelineUpdates:
         assert update is not None
         errors = watched.log.errors()
         if not errors:
-            update = replace(update, message=await self._from_cluster(resource.id) or update.message)
+            update = replace(update, message=await self._without_error(update, watched.log))
         return of_update(update, ref, errors, resource.url)
 
-    async def _from_cluster(self, pipeline_id: str) -> str:
-        """What the cluster says of its end; empty where there is none (serverless) or it says nothing."""
-        workspace = self._world.open_workspace()
-        try:
-            pipeline = await workspace.pipeline(pipeline_id)
-            events = await workspace.cluster_events(pipeline.cluster_id, CLUSTER_EVENTS) if pipeline.cluster_id else []
-        except WorkspaceError as error:
-            if error.unmeasured:
-                raise
-            return ""
-        lines = []
-        for event in events:
-            kind, details = str(event.get("type", "")), event.get("details")
-            if kind in _TELLING and isinstance(details, dict):
-                reason = details.get("reason") or {}
-                words = [kind, str(reason.get("code", "")), str(reason.get("type", ""))] if reason else [kind]
-                words += [f"{k}: {v}" for k, v in (reason.get("parameters") or {}).items()] if reason else []
-                words.append(str(details.get("cause") or details.get("driver_state_message") or ""))
-                lines.append(clean(" ".join(word for word in words if word)))
-        return self._world.redactor.redact("\n".join(lines))
+    async def _without_error(self, update: Update, log: EventLog) -> str:
+        """Why an update failed that has no ERROR event: what its cluster says, then how far it came."""
+        lines = [f"update {update.update_id} failed without an ERROR event"]
+        if update.cluster_id:
+            try:
+                events = await self._world.open_workspace().cluster_events(update.cluster_id, CLUSTER_EVENTS)
+            except WorkspaceError as error:
+                if error.unmeasured:
+                    raise
+                events = []
+            lines.append(self._world.redactor.redact(cluster_words(events)))
+        progress = [event.message for event in log.snapshot() if event.event_type == "update_progress"]
+        lines += [f"its last progress: {progress[-1]}"] if progress else []
+        return "\n".join(line for line in lines if line)
 
     async def update_of_task(self, task: TaskRun) -> None:
         """The update that a pipeline task started, into `child_updates`: by cause and time, because no API names it."""
@@ -295,14 +289,6 @@ class PipelineUpdates:
         if mine:
             whole = await self.flows_of(task.pipeline_id, mine[-1].update_id)
             world.store.set(child_updates={**world.state.child_updates, task.run_id: whole})
-
-
-_TELLING = frozenset(
-    {
-        *("TERMINATING", "DRIVER_NOT_RESPONDING", "DRIVER_UNAVAILABLE", "SPARK_EXCEPTION", "NODES_LOST"),
-        *("ADD_NODES_FAILED", "DBFS_DOWN", "METASTORE_DOWN", "UC_VOLUME_MISCONFIGURED"),
-    }
-)
 
 
 def summary_of(update: Update) -> RunSummary:
@@ -325,12 +311,8 @@ def state_of(update: Update) -> RunState:
 
 
 def _last_word(log: EventLog) -> str:
-    for event in reversed(log.errors()):
-        return event.message
-    for event in reversed(log.snapshot()):
-        if event.event_type == "update_progress":
-            return event.message
-    return ""
+    errors = log.errors()
+    return errors[-1].message if errors else ""
 
 
 def _seen(ref: str, event: PipelineEvent) -> PipelineEventSeen:

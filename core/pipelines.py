@@ -89,6 +89,7 @@ class Update:
     refresh_selection: tuple[str, ...] = ()
     flows: tuple[Flow, ...] = ()
     message: str = ""
+    cluster_id: str = ""  # empty on serverless compute
 
     @property
     def ended(self) -> bool:
