@@ -104,11 +104,16 @@ class Poller:
 
     # --- what is watched ----------------------------------------------------------------------------------------------
 
-    def add(self, key: str, fetch: Fetch, policy: Policy, forecast: Pace | None = None) -> None:
-        """Look at this now, then by `policy`, within it when `forecast` says. A known key is replaced."""
+    def add(self, key: str, fetch: Fetch, policy: Policy, forecast: Pace | None = None, *, fresh: bool = False) -> None:
+        """Look at this now, then by `policy`, within it when `forecast` says. A known key is replaced.
+
+        What is `fresh` was seen just now: its first look comes within an interval.
+        """
         known = self._items.get(key)
         if known is None or known.once:
             self._insert(key, fetch, policy, forecast, once=False)
+            if fresh:
+                self._spread([self._items[key]])
             return
         known.fetch, known.policy, known.pace = fetch, policy, forecast
         if not known.flying:

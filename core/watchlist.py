@@ -1,10 +1,11 @@
-"""The runs and jobs that are watched: one list of active runs tells which of them is worth a look of its own.
+"""The runs and jobs that are watched: lists of active runs tell which of them is worth a look of its own.
 
 Never reads a run that nothing is known to have happened to, unless it is in focus; never says twice what it said.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -13,14 +14,18 @@ from .backoff import JOB, SWEEP, Policy
 from .forecast import Forecast
 from .poller import Look, Pace, Poller
 from .runs import Run
+from .windows import PAGE, Expected, Window, Windows
+
+# Where nothing is watched in a window, for whoever repairs an old run of a watched job.
+FORGOTTEN = Policy("forgotten", 600.0, 600.0)
 
 Tell = Callable[[str, Run], None]
 
 
 class RunSource(Protocol):
-    """Where runs are read; the workspace is one."""
+    """Where runs are read; the workspace is one. Times are of their start, both ends included, 0 for none."""
 
-    async def active_runs(self) -> tuple[Run, ...]: ...
+    async def active_runs(self, start_from_ms: int = 0, start_to_ms: int = 0) -> tuple[Run, ...]: ...
 
     async def run(self, run_id: str) -> Run: ...
 
@@ -31,7 +36,7 @@ class _Watched:
     run_id: str
     job_id: str
     forecast: Forecast | None
-    since: float
+    since: int  # how many lists had been asked for when it came
     run: Run | None = None  # as it was last told
     row: tuple[object, ...] = ()  # what the list last said of it
     unlisted: bool = False  # it is active, and the list does not have it
@@ -40,12 +45,16 @@ class _Watched:
 @dataclass(slots=True)
 class _Job:
     ref: str
-    told: set[str] = field(default_factory=set)
+    told: dict[str, int] = field(default_factory=dict)  # active runs that are known: id -> start
 
 
 class Watchlist:
     """What is watched, and in which run somebody looks. `on_run(ref, run)` hears of each change of a watched run, its
-    end last; `on_new_run(ref, run)` of each active run of a watched job that is not watched itself."""
+    end last; `on_new_run(ref, run)` of each active run of a watched job that is not watched itself.
+
+    A run in focus is read by itself. All others are seen in lists of active runs, one for each window of start times,
+    the more often the more likely a run in it ends; one is read by itself once it has changed or is gone from there.
+    """
 
     def __init__(
         self,
@@ -56,6 +65,7 @@ class Watchlist:
         on_new_run: Tell,
         sweep: Policy = SWEEP,
         job: Policy = JOB,
+        page: int = PAGE,
     ) -> None:
         self._poller = poller
         self._source = source
@@ -65,9 +75,9 @@ class Watchlist:
         self._job_policy = job
         self._watched: dict[str, _Watched] = {}
         self._jobs: dict[str, _Job] = {}
+        self._windows = Windows(page)
         self._focus = ""
-        self._sweeps = 0
-        self._sweeping: Policy | None = None
+        self._lists = 0
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -77,40 +87,45 @@ class Watchlist:
     def watch(self, ref: str, run_id: str, job_id: str = "", forecast: Forecast | None = None) -> None:
         """Follow this run to its end: it is read at once, and after that where it is in focus or seems to change."""
         known = self._watched.get(run_id)
-        if known is not None:
-            known.ref, known.forecast = ref, forecast or known.forecast
+        if known is None:
+            self._watched[run_id] = _Watched(ref, run_id, job_id, forecast, self._lists)
         else:
-            self._watched[run_id] = _Watched(ref, run_id, job_id, forecast, self._sweeps)
+            known.ref, known.forecast = ref, forecast or known.forecast
         self._follow(run_id)
-        self._plan()
 
     def unwatch(self, run_id: str) -> None:
         """Follow it no more."""
-        if self._watched.pop(run_id, None) is not None:
+        watched = self._watched.pop(run_id, None)
+        if watched is not None:
             self._poller.remove(_key(run_id))
-            self._plan()
+            self._place(watched)
 
     def focus(self, run_id: str | None) -> None:
         """Somebody looks at this run, or at none. It need not be watched yet."""
         before, self._focus = self._focus, run_id or ""
         if before == self._focus:
             return
-        if before in self._watched and not self._watched[before].unlisted:
-            self._poller.remove(_key(before))
+        left = self._watched.get(before)
+        if left is not None:
+            if not left.unlisted:
+                self._poller.remove(_key(before))
+            self._place(left)
         if self._focus in self._watched:
             self._follow(self._focus)
+            self._place(self._watched[self._focus])
         self._poller.focus({_key(self._focus)} if self._focus else ())
-        self._plan()
 
     def watch_job(self, ref: str, job_id: str) -> None:
         """Tell of each run of this job that somebody starts."""
-        self._jobs[job_id] = _Job(ref)
-        self._plan()
+        known = self._jobs.get(job_id)
+        self._jobs[job_id] = _Job(ref, known.told if known is not None else {})
+        if len(self._jobs) == 1:
+            self._plan_all()
 
     def unwatch_job(self, job_id: str) -> None:
         """Tell of its runs no more."""
-        if self._jobs.pop(job_id, None) is not None:
-            self._plan()
+        if self._jobs.pop(job_id, None) is not None and not self._jobs:
+            self._plan_all()
 
     # --- one run ------------------------------------------------------------------------------------------------------
 
@@ -139,49 +154,90 @@ class Watchlist:
         run = await self._source.run(run_id)
         if self._watched.get(run_id) is not watched:
             return Look(ended=True)
-        changed = run != watched.run
+        first, changed = watched.run is None, run != watched.run
         watched.run = run
         if not run.state.active:
             del self._watched[run_id]
-            self._plan()
+        if first or not run.state.active:
+            self._place(watched)
         if changed:
             self._on_run(watched.ref, run)
         return Look(changed, ended=not run.state.active or (run_id != self._focus and not watched.unlisted))
 
-    # --- the list -----------------------------------------------------------------------------------------------------
+    # --- the lists ----------------------------------------------------------------------------------------------------
 
-    def _plan(self) -> None:
-        """Whether the list is needed, and how often."""
-        others = any(run_id != self._focus for run_id in self._watched)
-        policy = self._sweep_policy if others else self._job_policy if self._jobs else None
-        if policy == self._sweeping:
+    def _place(self, watched: _Watched) -> None:
+        """Put a run into its window, or take it out, as it is watched there or not."""
+        if watched.run is None:
             return
-        self._sweeping = policy
-        if policy is None:
-            self._poller.remove(_LIST)
-        else:
-            self._poller.add(_LIST, self._sweep, policy)
+        window, run_id = self._windows.at(watched.run.start_ms), watched.run_id
+        if run_id in self._watched and run_id != self._focus:
+            window.put(run_id, Expected(watched.run.start_ms, watched.forecast))
+            if len(window.runs) == 1:
+                self._plan(window)
+        elif window.take(run_id) and not window.runs:
+            self._plan(window)
 
-    async def _sweep(self) -> Look:
-        self._sweeps += 1
-        number = self._sweeps
-        rows = {row.run_id: row for row in await self._source.active_runs()}
+    def _plan_all(self) -> None:
+        for window in self._windows:
+            self._plan(window)
+
+    def _plan(self, window: Window, *, fresh: bool = False) -> None:
+        """Whether this window is read, and how often; a `fresh` one was read just now."""
+        policy, pace = self._how_often(window)
+        if policy is None:
+            self._poller.remove(window.key)
+        else:
+            self._poller.add(window.key, lambda: self._list(window), policy, pace, fresh=fresh)
+
+    def _how_often(self, window: Window) -> tuple[Policy | None, Pace | None]:
+        if not window.runs:
+            if not self._jobs:
+                return None, None
+            return (self._job_policy if window.newest else FORGOTTEN), None
+        sweep = self._sweep_policy
+        if window.whole:
+            policy, rate = sweep, window.mean_rate
+        else:
+            # Requests go to the windows in which most ends: by the root of the rate, as within one.
+            now_ms = self._poller.clock.now_ms()
+            rate = max(window.rate(now_ms), 1e-9)
+            rates = [other.mean_rate for other in self._windows if other.runs]
+            usual = sweep.mean * math.sqrt(math.fsum(rates) / len(rates) / rate)
+            ceiling = max(sweep.ceiling, self._job_policy.ceiling)
+            policy = replace(sweep, ceiling=ceiling, usual=min(max(usual, sweep.lowest), ceiling), eager=False)
+        root, ceiling = math.sqrt(rate), policy.ceiling / policy.mean
+
+        def pace(_: float, usual: float) -> float:
+            return window.wait(self._poller.clock.now_ms(), usual * root, usual * ceiling)
+
+        return policy, pace
+
+    async def _list(self, window: Window) -> Look:
+        self._lists += 1
+        number, window.reading = self._lists, True
+        try:
+            if window.whole:
+                found = await self._source.active_runs()
+            else:
+                found = await self._source.active_runs(window.since_ms, max(0, window.before_ms - 1))
+        finally:
+            window.reading = False
+        rows = {row.run_id: row for row in found}
         changed = False
-        for run_id, watched in list(self._watched.items()):
+        for run_id in [*window.runs, self._focus]:
+            watched = self._watched.get(run_id)
+            if watched is None:
+                continue
             row = rows.get(run_id)
             if row is not None:
                 changed |= self._listed(watched, row)
-            elif watched.since < number and not watched.unlisted and watched.run is not None:
+            elif run_id != self._focus and watched.since < number and not watched.unlisted:
                 # It has ended, or the list is behind: only the run itself can tell.
-                watched.unlisted = True
-                changed = True
+                watched.unlisted = changed = True
                 self._follow(run_id)
-        for job_id, job in list(self._jobs.items()):
-            there = {run_id for run_id, row in rows.items() if row.job_id == job_id}
-            news, job.told = there - job.told - self._watched.keys(), there
-            for run_id in sorted(news):
-                changed = True
-                self._on_new_run(job.ref, rows[run_id])
+        changed |= self._new_runs(window, rows)
+        self._rearrange(window, [row.start_ms for row in found])
         return Look(changed)
 
     def _listed(self, watched: _Watched, row: Run) -> bool:
@@ -196,7 +252,7 @@ class Watchlist:
         if known is None or said == before or (not before and row.state.outcome == known.state.outcome):
             return False
         if row.state.outcome != known.state.outcome:
-            watched.run = replace(known, state=row.state, start_ms=row.start_ms or known.start_ms)
+            watched.run = replace(known, state=row.state)
             self._on_run(watched.ref, watched.run)
         if watched.run_id == self._focus:
             self._poller.now(_key(watched.run_id))
@@ -204,8 +260,35 @@ class Watchlist:
             self._follow(watched.run_id)
         return True
 
+    def _new_runs(self, window: Window, rows: dict[str, Run]) -> bool:
+        """Tell of active runs of watched jobs that nobody knew; whether there were any."""
+        found = False
+        for job in self._jobs.values():
+            for run_id, start_ms in list(job.told.items()):
+                if run_id not in rows and self._windows.at(start_ms) is window:
+                    del job.told[run_id]
+        for run_id, row in rows.items():
+            job_of = self._jobs.get(row.job_id)
+            if job_of is None or run_id in job_of.told:
+                continue
+            job_of.told[run_id] = row.start_ms
+            if run_id not in self._watched:
+                found = True
+                self._on_new_run(job_of.ref, row)
+        return found
 
-_LIST = "runs"
+    def _rearrange(self, window: Window, starts: list[int]) -> None:
+        if window not in self._windows:
+            return
+        before = {known.key for known in self._windows}
+        new = self._windows.took(window, starts)
+        if not new:
+            self._plan(window)
+            return
+        for gone in before - {known.key for known in self._windows}:
+            self._poller.remove(gone)
+        for part in new:
+            self._plan(part, fresh=True)
 
 
 def _key(run_id: str) -> str:

@@ -151,11 +151,18 @@ class Workspace:
 
     # --- runs --------------------------------------------------------------------------------------------------------
 
-    async def active_runs(self) -> tuple[Run, ...]:
-        """Every run that is under way, of all jobs, newest first, without tasks."""
-        return _once(
-            await self._pages(f"{_JOBS}/list", {"active_only": True, "limit": RUNS_PAGE}, LIST_PAGES, _read_runs)
-        )
+    async def active_runs(self, start_from_ms: int = 0, start_to_ms: int = 0) -> tuple[Run, ...]:
+        """Every run that is under way, of all jobs, newest first, without tasks.
+
+        Only those that started in a span of epoch ms, both ends included, where it is given; 0 is no end.
+        """
+        query = {
+            "active_only": True,
+            "limit": RUNS_PAGE,
+            "start_time_from": start_from_ms or None,
+            "start_time_to": start_to_ms or None,
+        }
+        return _once(await self._pages(f"{_JOBS}/list", query, LIST_PAGES, _read_runs))
 
     async def runs_of(self, job_id: str, limit: int = 10) -> tuple[Run, ...]:
         """The newest runs of a job, newest first, each with its first 100 task runs."""
