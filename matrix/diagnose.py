@@ -42,6 +42,7 @@ class _Candidate:
     end: int
     groups: dict[str, str]
     located: bool
+    warned: bool = False
 
 
 def diagnose(failure: Failure, *, limit: int = 5, matrix: Matrix | None = None) -> tuple[Diagnosis, ...]:
@@ -90,7 +91,7 @@ def _candidates(
             continue
         level = passage.level_at(hit.start)
         heard = level not in LOW_LEVELS or (row.warning and level == "warning") or row.learned
-        _merge(by_row if heard else quiet, hit, _rank(hit.signal, passage, hit.start))
+        _merge(by_row if heard else quiet, hit, _rank(hit.signal, passage, hit.start), warned=level == "warning")
     for signal in matrix.structured(failure):
         if _allowed(signal.row, failure, passage) and not signal.row.benign:
             _merge_structured(by_row, signal, passage)
@@ -127,13 +128,14 @@ def _rank(signal: Signal, passage: Passage, start: int) -> int:
     return rank + min(before, 3)
 
 
-def _merge(by_row: dict[str, _Candidate], hit: Hit, rank: int) -> None:
+def _merge(by_row: dict[str, _Candidate], hit: Hit, rank: int, *, warned: bool) -> None:
     row = hit.signal.row
     known = by_row.get(row.id)
     groups = _groups(hit.groups)
     if known is None:
-        by_row[row.id] = _Candidate(row, rank, hit.start, hit.end, groups, True)
+        by_row[row.id] = _Candidate(row, rank, hit.start, hit.end, groups, True, warned)
         return
+    known.warned = known.warned and warned
     better = rank > known.rank or (rank == known.rank and (len(groups), -hit.start) > (len(known.groups), -known.start))
     if better:
         known.groups = {**known.groups, **groups}
@@ -187,6 +189,8 @@ def _order(candidates: list[_Candidate]) -> list[_Candidate]:
         key=lambda each: (
             not each.row.learned,
             each.row.cascade,
+            # What was only warned of explains nothing where something is called an error.
+            each.warned,
             each.row.id in behind,
             -each.rank,
             each.start,
