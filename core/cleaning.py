@@ -64,7 +64,7 @@ class Cleaning:
         self._before = place
         things = f" ({', '.join(inventory[:8])}{', ...' if len(inventory) > 8 else ''})" if inventory else ""
         text = f"the bundle is deployed to {place.words()}{things}: destroy that, or keep it, before deploying here"
-        self._world.store.set(cleanup=f"{text}; {STAYS}")
+        self._world.store.set(cleanup=f"{text}; {STAYS}", cleanup_word=place.target or self._world.bundle.name)
 
     async def switch(self, target: str, profile: str) -> None:
         """Point everything at another target or profile; nothing is asked of the new place before that is settled."""

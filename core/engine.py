@@ -71,6 +71,7 @@ class Engine:
         config, clock, redactor = config or Config(), clock or SystemClock(), redactor or Redactor()
         store = Store(State(bundle=bundle, read_only=config.read_only, auto=config.auto, watching=config.watch))
         arming = Arming(config.arm_seconds, clock.monotonic) if config.arm_seconds and not config.read_only else None
+        store.set(armed_until=0.0 if arming is not None else None)
         guard = Guard(
             lambda: store.state.identity,
             config.policy,
@@ -652,8 +653,8 @@ class _Source:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def active_runs(self) -> tuple[Run, ...]:
-        return await self._world.open_workspace().active_runs()
+    async def active_runs(self, start_from_ms: int = 0, start_to_ms: int = 0) -> tuple[Run, ...]:
+        return await self._world.open_workspace().active_runs(start_from_ms, start_to_ms)
 
     async def run(self, run_id: str) -> Run:
         return await self._world.open_workspace().run(run_id)

@@ -149,6 +149,7 @@ class State:
     check: CheckResult | None = None
     learnable: str = ""  # what could be made a row of the matrix, in one sentence; empty where nothing is offered
     cleanup: str = ""  # what was deployed elsewhere and has to be dealt with before the next deploy
+    cleanup_word: str = ""  # what has to be typed for that to be destroyed
     requests: tuple[int, int] = (0, 0)  # requests of the last minute, and how many are allowed
     undo_title: str = ""  # the applied fix that `undo_fix` would take back
     diagnoses: tuple[Diagnosis, ...] = ()
@@ -163,4 +164,5 @@ class State:
     journal_note: str = ""
     report_markdown: str = ""
     resumable: str = ""  # what a previous process left in flight, in one sentence
-    armed_until: float | None = None  # monotonic seconds until a read-only start is read-only again
+    # Monotonic seconds until a console that has to be armed is read-only again, 0 before that; None: it need not be.
+    armed_until: float | None = None

@@ -24,6 +24,7 @@ from dbops_tui.core.state import (
     Stale,
     State,
     Usual,
+    Warehouse,
 )
 from dbops_tui.matrix.model import Diagnosis, Edit, Evidence, Fix, Location, Patch
 
@@ -226,6 +227,7 @@ def fixes() -> tuple[Fix, ...]:
     )
 
 
+WAREHOUSES = (Warehouse("w-1", "Starter", "STOPPED"), Warehouse("w-2", "Shared", "RUNNING"))
 IDENTITY = Identity(HOST, "azure-demo", "you@example.com", "dev", "development", "profile azure-demo")
 
 
@@ -487,6 +489,7 @@ class FakeEngine:
     def __init__(self, state: State) -> None:
         self.state = state
         self.calls: list[tuple[Any, ...]] = []
+        self.presence: list[tuple[Any, ...]] = []  # touch and away
         self.refuse = ""
         self.raises: Exception | None = None
         self.closed = False
@@ -510,6 +513,9 @@ class FakeEngine:
             raise AttributeError(name)
 
         async def wish(*args: Any, **more: Any) -> None:
+            if name in ("touch", "away"):
+                self.presence.append((name, *args))
+                return
             if self.raises is not None:
                 raise self.raises
             if self.refuse:
@@ -519,5 +525,7 @@ class FakeEngine:
                 self.publish(replace(self.state, focus=args[0]))
             if name == "set_auto":
                 self.publish(replace(self.state, auto=args[0]))
+            if name == "load_warehouses":
+                self.publish(replace(self.state, warehouses=WAREHOUSES))
 
         return wish

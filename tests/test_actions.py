@@ -14,6 +14,8 @@ from dbops_tui.tui.actions import (
     BY_ID,
     GROUPS,
     KeymapError,
+    at_key,
+    first_key,
     keys_of,
     load_keymap,
     markdown,
@@ -31,8 +33,26 @@ def test_every_action_has_an_operation_and_every_operation_an_action() -> None:
 
 
 def test_no_key_stands_for_two_actions() -> None:
-    keys = [key for action in ACTIONS for key in keys_of(action.keys)]
+    keys = [(key, action.where) for action in ACTIONS for key in keys_of(action.keys)]
     assert len(keys) == len(set(keys))
+
+
+def test_a_key_that_has_its_own_meaning_at_a_place_has_another_everywhere_else() -> None:
+    assert [at_key("c", where).id for where in ("", "events", "diagnosis")] == ["cancel", "cancel", "check"]  # type: ignore[union-attr]
+    assert [at_key("L", where).id for where in ("", "events", "diagnosis")] == ["learn", "level", "learn"]  # type: ignore[union-attr]
+    assert at_key("no such key", "") is None
+    for action in ACTIONS:
+        if action.where:
+            for key in keys_of(action.keys):
+                other = at_key(key, "")
+                assert other is None or other.id != action.id
+
+
+def test_the_footer_offers_a_key_for_one_action_only() -> None:
+    for make in fake_states.ALL.values():
+        for pane, tab in (("diagnosis", "task"), ("detail", "events"), ("run", "task")):
+            keys = [first_key(action) for action in offered(Scene(make(), pane=pane, tab=tab))]  # type: ignore[arg-type]
+            assert len(keys) == len(set(keys))
 
 
 def test_no_key_of_the_table_is_taken_by_a_move_within_a_pane() -> None:
@@ -55,7 +75,7 @@ def test_what_mutates_is_the_known_set() -> None:
     changing = {action.id for action in ACTIONS if action.mutating}
     assert changing == {
         *("apply", "undo", "deploy", "heal", "destroy", "run", "run_with", "repair", "repair_task", "cancel"),
-        *("update_with", "full_refresh"),
+        *("update_with", "full_refresh", "check", "learn", "clean_up"),
     }
 
 
@@ -67,6 +87,19 @@ def test_a_read_only_console_offers_nothing_that_changes_anything() -> None:
         for action in ACTIONS:
             if action.mutating:
                 assert action.when(scene), action.id
+
+
+def test_a_console_that_has_to_be_armed_offers_changes_only_while_it_is() -> None:
+    resource = fake_states.bundle().resource("jobs.orchestrator")
+    state = replace(fake_states.failed(), armed_until=1000.0)
+    armed = Scene(state, resource=resource, place="a:1", monotonic=999.0)
+    late = replace(armed, monotonic=1000.0)
+    assert {"deploy", "apply", "repair"} <= {action.id for action in offered(armed)}
+    assert not [action.id for action in offered(late) if action.mutating]
+    assert "A allows changes" in BY_ID["deploy"].when(late)
+    assert BY_ID["arm"].when(late) == ""
+    assert BY_ID["arm"].when(Scene(fake_states.failed()))
+    assert BY_ID["arm"].when(Scene(replace(state, read_only=True)))
 
 
 def test_every_condition_answers_for_every_state() -> None:

@@ -241,16 +241,16 @@ async def test_run_with_parameters_sends_only_what_was_changed() -> None:
 
 
 async def test_a_full_refresh_says_that_it_loses_data() -> None:
-    app = console(fake_states.pipeline())
+    app = console(fake_states.pipeline(state="FAILED"))
     async with app.run_test(size=WIDE) as pilot:
         await pilot.press("2", "F")
         await pilot.pause()
         assert "throws the tables' data and checkpoints away" in screen_text(app)
-        await pilot.press("y", "enter")
+        await pilot.press("y", "enter", *"dev", "enter")
         assert calls(app) == []
-        await pilot.press("backspace", *"dev", "enter")
+        await pilot.press(*"silver_dlt", "enter")
         await app.workers.wait_for_complete()
-        assert calls(app)[-1] == ("start_update", "pipelines.silver_dlt", {"full": True, "confirmed": "dev"})
+        assert calls(app)[-1] == ("start_update", "pipelines.silver_dlt", {"full": True, "confirmed": "silver_dlt"})
 
 
 async def test_the_guards_no_is_said_and_the_console_stays() -> None:
@@ -290,7 +290,11 @@ async def test_apply_shows_the_diff_and_undo_asks_too() -> None:
         assert '+     .join(o, "customer_id")' in text
         await pilot.press("y")
         await app.workers.wait_for_complete()
-        await pilot.press("u", "y")
+        await publish(pilot, app, replace(fake_states.failed(), undo_title="use customer_id"))
+        await pilot.press("u")
+        await pilot.pause()
+        assert "use customer_id" in screen_text(app)
+        await pilot.press("y")
         await app.workers.wait_for_complete()
         assert calls(app) == [("apply_fix", 0, {"confirmed": "y"}), ("undo_fix", {"confirmed": "y"})]
 
@@ -734,7 +738,7 @@ async def test_a_theme_that_is_none_is_ours_and_the_key_turns_them() -> None:
     app = console(fake_states.base(), theme="no-such-theme")
     async with app.run_test(size=WIDE) as pilot:
         assert app.theme == "dbops-dark"
-        await pilot.press("T")
+        await pilot.press("ctrl+t")
         await pilot.pause()
         assert app.theme == "dbops-light"
         assert app.views["run"].palette is PALETTES["dbops-light"]

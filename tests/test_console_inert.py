@@ -257,7 +257,7 @@ async def test_an_unhandled_error_of_the_console_prints_one_sentence_and_no_loca
     with contextlib.suppress(RuntimeError):
         async with app.run_test(size=SIZES["normal"]) as pilot:
             app.panes.show = broken  # type: ignore[method-assign]
-            app.call_later(app._refresh_scene)
+            app.call_later(app.refresh_scene)
             await pilot.pause()
     shown = capsys.readouterr().err
     assert shown.startswith("dbops-tui failed: RuntimeError")

@@ -441,10 +441,10 @@ def test_a_diagnosis_has_cause_evidence_place_and_both_sides_of_the_diff() -> No
     text = "\n".join(lines)
     assert "unresolved_column  96 %" in text
     assert "line 14: [UNRESOLVED_COLUMN" in text
-    assert "also in src/silver/returns.py:17" in text
+    assert "also in   src/silver/returns.py:17" in text
     assert "- " in text
     assert "+ " in text
-    assert "check     DESCRIBE TABLE" in text
+    assert "query     DESCRIBE TABLE" in text
 
 
 def test_an_unknown_cause_is_called_so_and_has_no_percentage() -> None:

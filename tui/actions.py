@@ -26,7 +26,8 @@ class Action:
     `keys` are names of Textual, comma-separated. `when` says why it cannot be done now, in a few words, or "".
     `mutating` changes the workspace or the source: refused by the guard where that is not allowed, and never offered
     in a read-only console. `confirm` is the least that is asked for; production asks for a typed name anyway.
-    `foot` is its rank in the footer (0: not there).
+    `foot` is its rank in the footer (0: not there). `where` names the place where its keys are its own (`diagnosis`,
+    `events`); an action without one has the same keys everywhere else.
     """
 
     id: str
@@ -40,15 +41,20 @@ class Action:
     confirm: Confirm = "none"
     foot: int = 0
     palette: bool = True
+    where: str = ""
 
 
 # --- when an action makes sense, and what is said where it does not ---------------------------------------------------
 
 
 def _writable(scene: Scene) -> str:
-    if scene.state.read_only:
-        return "read-only"
-    return scene.state.identity.problem
+    return _locked(scene) or scene.state.identity.problem
+
+
+def _locked(scene: Scene) -> str:
+    if scene.read_only:
+        return "read-only" if scene.state.read_only else "read-only: A allows changes for a while"
+    return ""
 
 
 def _cli(scene: Scene) -> str:
@@ -61,6 +67,10 @@ def _deployable(scene: Scene) -> str:
     if scene.state.busy:
         return f"{scene.state.busy} is under way"
     return _cli(scene)
+
+
+def _shippable(scene: Scene) -> str:
+    return _deployable(scene) or ("what is deployed elsewhere comes first: K" if scene.state.cleanup else "")
 
 
 def _runnable(scene: Scene) -> str:
@@ -111,7 +121,7 @@ def _fixable(scene: Scene) -> str:
         return "there is no fix to apply"
     if scene.fix >= len(fixes) or (fixes[scene.fix].patch is None and fixes[scene.fix].command is None):
         return "this fix is done by hand"
-    return "read-only" if scene.state.read_only else ""
+    return _locked(scene)
 
 
 def _editable(scene: Scene) -> str:
@@ -131,9 +141,58 @@ def _healable(scene: Scene) -> str:
 
 
 def _undoable(scene: Scene) -> str:
-    if scene.state.read_only:
-        return "read-only"
-    return "" if scene.can_undo else "nothing to undo"
+    return _locked(scene) or ("" if scene.state.undo_title else "nothing to undo")
+
+
+def _checkable(scene: Scene) -> str:
+    if scene.diagnosis is None:
+        return "nothing has been diagnosed"
+    if not scene.diagnosis.check_sql:
+        return "there is no check query for this cause"
+    if scene.state.signed_out:
+        return "signed out"
+    return _writable(scene)
+
+
+def _learnable(scene: Scene) -> str:
+    return _locked(scene) or ("" if scene.state.learnable else "nothing new was learned")
+
+
+def _scheduled(scene: Scene) -> str:
+    config = scene.resource.config if scene.resource is not None else {}
+    if not any(config.get(name) for name in ("schedule", "trigger", "continuous")):
+        return "it has no schedule"
+    return ""
+
+
+def _switchable(scene: Scene) -> str:
+    bundle = scene.state.bundle
+    if bundle is None or len(bundle.targets) < 2:
+        return "the bundle has no other target"
+    if scene.looping:
+        return "the loop is under way"
+    return f"{scene.state.busy} is under way" if scene.state.busy else ""
+
+
+def _unsettled(scene: Scene) -> str:
+    return "" if scene.state.cleanup else "nothing is left elsewhere"
+
+
+def _armable(scene: Scene) -> str:
+    if scene.state.read_only or scene.state.armed_until is None:
+        return "this console was not started to be armed"
+    return ""
+
+
+def _markable(scene: Scene) -> str:
+    if scene.task is None and scene.flow is None:
+        return "choose a task or a flow first"
+    return ""
+
+
+def _watchable(scene: Scene) -> str:
+    going = (scene.run is not None and scene.run.state.active) or (scene.update is not None and not scene.update.ended)
+    return "" if going else "nothing on show is running"
 
 
 ACTIONS: tuple[Action, ...] = (
@@ -149,8 +208,31 @@ ACTIONS: tuple[Action, ...] = (
         foot=90,
     ),
     Action("edit", "e", "edit", "Fix", "open the place in the source in your editor", _editable, foot=80),
+    Action(
+        "check",
+        "c",
+        "check",
+        "Fix",
+        "run the check query of the diagnosis on a warehouse you choose",
+        _checkable,
+        mutating=True,
+        confirm="y",
+        foot=88,
+        where="diagnosis",
+    ),
+    Action(
+        "learn",
+        "L",
+        "learn",
+        "Fix",
+        "write what the last loop taught as a row of the bundle's own matrix",
+        _learnable,
+        mutating=True,
+        confirm="y",
+        foot=55,
+    ),
     Action("undo", "u", "undo", "Fix", "take the last applied fix back", _undoable, mutating=True, confirm="y"),
-    Action("deploy", "d", "deploy", "Loop", "deploy the bundle", _deployable, mutating=True, confirm="y", foot=85),
+    Action("deploy", "d", "deploy", "Loop", "deploy the bundle", _shippable, mutating=True, confirm="y", foot=85),
     Action(
         "heal",
         "H",
@@ -193,9 +275,9 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "repair_task",
         "R",
-        "repair task",
+        "repair tasks",
         "Run",
-        "run the chosen task again, with what depends on it",
+        "run the marked tasks again, or the chosen one, with or without what depends on them",
         _task_repairable,
         mutating=True,
         confirm="y",
@@ -205,7 +287,7 @@ ACTIONS: tuple[Action, ...] = (
         "c",
         "cancel",
         "Run",
-        "cancel the run, or stop the update",
+        "cancel the run or one of its tasks, or stop the update",
         _cancelable,
         mutating=True,
         confirm="y",
@@ -232,7 +314,9 @@ ACTIONS: tuple[Action, ...] = (
         dangerous=True,
         confirm="typed",
     ),
-    Action("watch", "w", "watch", "Run", "ring and notify when the run on show ends, on or off"),
+    Action("watch", "w", "watch", "Run", "ring and notify when what is on show ends, on or off", _watchable),
+    Action("mark", "m", "mark", "Run", "choose tasks or tables for the next repair, run or update", _markable),
+    Action("schedule", "s", "schedule", "Run", "when it runs next, and the place in the YAML that says so", _scheduled),
     Action(
         "open", "o", "open page", "Look", "open the page of what is under the cursor in the browser", _page, foot=50
     ),
@@ -241,7 +325,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("filter", "slash", "filter", "Look", "filter or search the pane; /regex/ is one", _searchable, foot=35),
     Action("next", "n", "next", "Look", "the next match, failed task, or cause: whatever the pane has", foot=30),
     Action("previous", "N", "previous", "Look", "the one before", palette=False),
-    Action("level", "L", "level", "Look", "events: which levels are shown"),
+    Action("level", "L", "level", "Look", "which levels of events are shown", foot=65, where="events"),
     Action("report", "M", "report", "Look", "the escalation report as Markdown"),
     Action("pane_1", "1", "resources", "Panes", "to the resources", palette=False),
     Action("pane_2", "2", "run", "Panes", "to the run or update", palette=False),
@@ -258,9 +342,22 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("help", "question_mark,f1", "help", "Console", "all keys", foot=15),
     Action("sign_in", "i", "sign in", "Console", "sign in, or choose the profile"),
-    Action("arm", "A", "arm", "Console", "allow changes for a while, where the console was started so"),
+    Action("target", "T", "target", "Console", "act on another target of the bundle", _switchable),
+    Action(
+        "clean_up",
+        "K",
+        "clean up",
+        "Console",
+        "destroy or keep what is deployed at the place before",
+        _unsettled,
+        mutating=True,
+        dangerous=True,
+        confirm="typed",
+        foot=87,
+    ),
+    Action("arm", "A", "arm", "Console", "allow changes for a while, where the console was started so", _armable),
     Action("refresh", "f5,ctrl+r", "refresh", "Console", "ask the workspace now"),
-    Action("theme", "T", "theme", "Console", "the next theme: dark, light, high contrast"),
+    Action("theme", "ctrl+t", "theme", "Console", "the next theme: dark, light, high contrast"),
     Action("clock", "C", "clock", "Console", "elapsed times and countdowns that tick, on or off"),
     Action("redraw", "ctrl+l", "redraw", "Console", "draw the whole screen again"),
     Action("quit", "q,ctrl+q,ctrl+c", "quit", "Console", "leave; what runs at the workspace goes on", foot=10),
@@ -284,13 +381,13 @@ def with_keymap(keymap: Mapping[str, str], actions: Iterable[Action] = ACTIONS) 
         if name not in ids:
             near = difflib.get_close_matches(name, ids, 1)
             problems.append(f"{name}: there is no such action" + (f", did you mean {near[0]}?" if near else ""))
-    owner: dict[str, str] = {}
+    owner: dict[tuple[str, str], str] = {}
     for action in known:
         keys = keymap.get(action.id, action.keys)
         for key in keys_of(keys):
-            if key in owner:
-                problems.append(f"{key}: stands for {owner[key]} and for {action.id}")
-            owner[key] = action.id
+            if (key, action.where) in owner:
+                problems.append(f"{key}: stands for {owner[key, action.where]} and for {action.id}")
+            owner[key, action.where] = action.id
         changed.append(replace(action, keys=keys) if keys != action.keys else action)
     if problems:
         raise KeymapError("\n".join(problems))
@@ -341,10 +438,22 @@ def first_key(action: Action) -> str:
     return shown(keys[0]) if keys else ""
 
 
+def at_key(key: str, place: str, actions: Iterable[Action] = ACTIONS) -> Action | None:
+    """The action of `key` at `place`: the one whose own place that is, else the one that has the key everywhere."""
+    found = [action for action in actions if key in keys_of(action.keys) and action.where in ("", place)]
+    return max(found, key=lambda action: bool(action.where), default=None)
+
+
 def offered(scene: Scene, actions: Iterable[Action] = ACTIONS) -> list[Action]:
     """What the footer offers here, the most useful first; the last two always."""
+    known = tuple(actions)
+    own = {key for action in known if action.where and action.where == scene.where for key in keys_of(action.keys)}
+
+    def here(action: Action) -> bool:
+        return action.where == scene.where if action.where else not own.intersection(keys_of(action.keys)[:1])
+
     return sorted(
-        (action for action in actions if action.foot and (action.foot <= 20 or not action.when(scene))),
+        (a for a in known if a.foot and here(a) and (a.foot <= 20 or not a.when(scene))),
         key=lambda action: -action.foot,
     )
 
@@ -355,7 +464,8 @@ def rows(actions: Iterable[Action] = ACTIONS) -> list[tuple[str, list[tuple[str,
     for action in actions:
         keys = " ".join(shown(key) for key in keys_of(action.keys))
         more = {"typed": "; asks for a typed name", "y": "; asks first"}.get(action.confirm, "")
-        groups[action.group].append((keys, action.label, action.description + more))
+        place = {"diagnosis": " (in the diagnosis)", "events": " (in the events)"}.get(action.where, "")
+        groups[action.group].append((keys, action.label, action.description + place + more))
     for _, keys, label, description in MOVES:
         groups["Move"].append((" ".join(shown(key) for key in keys_of(keys)), label, description))
     return list(groups.items())

@@ -28,7 +28,7 @@ from ..widgets.line_view import Frame, LineView
 from ..widgets.page import Page
 from ..widgets.spans import Span, span
 from ..widgets.theme import PALETTES, SIXTEEN, Palette, palette_of, themes
-from .actions import ACTIONS, Action, load_keymap, with_keymap
+from .actions import ACTIONS, Action, at_key, keys_of, load_keymap, with_keymap
 from .chrome import Chrome
 from .engine_protocol import Engine
 from .layout import PANES, Layout, Pane, arrange
@@ -44,6 +44,7 @@ PAINT_EVERY = 0.08  # seconds between two looks at a new State
 FOCUS_AFTER = 0.3  # seconds the cursor rests on a resource before the engine follows it
 NOTICE_FOR = 8.0  # seconds a notice stays
 WALKED = ("timeline", "graph", "history")  # tabs that stay when another resource is followed
+TOUCH_EVERY = 1.0  # seconds between two times the engine is told that keys are pressed
 CLOSE_WITHIN = 15.0  # seconds the engine has to finish what is in flight
 
 
@@ -59,10 +60,9 @@ class Options:
     editor: str = ""
     keymap: Mapping[str, str] = field(default_factory=dict)
     redactor: Redactor | None = None
-    arm: Callable[[], str] | None = None  # allows changes for a while; returns what to say
 
     @classmethod
-    def of(cls, config: Any, *, redactor: Redactor | None = None, arm: Callable[[], str] | None = None) -> Options:
+    def of(cls, config: Any, *, redactor: Redactor | None = None) -> Options:
         """From the settings (`core.config.Config`). Raises KeymapError where the keymap cannot be used."""
         keymap = load_keymap(config.keymap) if config.keymap else {}
         with_keymap(keymap)
@@ -75,7 +75,6 @@ class Options:
             editor=config.editor,
             keymap=keymap,
             redactor=redactor,
-            arm=arm,
         )
 
 
@@ -127,6 +126,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
         self._unsubscribe: Callable[[], None] | None = None
         self._notifier: Notifier | None = None
         self._notice_until = 0.0
+        self._touched_at = float("-inf")
         self._minute = int(now() // 60)
         self._focus_wish = ""
         self._asked: set[str] = set()
@@ -147,8 +147,13 @@ class ConsoleApp(App[int], inherit_bindings=False):
 
     def _bind_actions(self) -> None:
         self.actions = with_keymap(self.options.keymap)
+        keys = [key for action in self.actions for key in keys_of(action.keys)]
         for action in self.actions:
-            self.bind(action.keys, f"act('{action.id}')", description=action.label, show=False)
+            own = [key for key in keys_of(action.keys) if keys.count(key) == 1]
+            if own:
+                self.bind(",".join(own), f"act('{action.id}')", description=action.label, show=False)
+        for key in {key for key in keys if keys.count(key) > 1}:
+            self.bind(key, f"press('{key}')", show=False)
 
     def get_default_screen(self) -> Screen[None]:
         return Main(id="_default")
@@ -190,7 +195,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
         if self.clock_on:
             self._clock_timer = self.set_interval(1.0, self._tick)
         self.spawn(self._start_engine(), "engine")
-        self._refresh_scene()
+        self.refresh_scene()
 
     async def _start_engine(self) -> None:
         await self.engine.start()
@@ -246,6 +251,8 @@ class ConsoleApp(App[int], inherit_bindings=False):
         self._newest = state
         if event is not None:
             self._on_event(event)
+        if self.watched:
+            self._ring_for_watched(state)
         if self._paint_due or not self.is_running:
             return
         self._paint_due = True
@@ -262,9 +269,9 @@ class ConsoleApp(App[int], inherit_bindings=False):
             return
         before, self.state = self.state, self._newest
         self._follow_changes(before, self.state)
-        self._refresh_scene()
+        self.refresh_scene()
 
-    def _refresh_scene(self) -> None:
+    def refresh_scene(self) -> None:
         """Bring every pane in step with the state and the cursor."""
         if not hasattr(self, "views"):
             return
@@ -295,11 +302,13 @@ class ConsoleApp(App[int], inherit_bindings=False):
         if now_ms // 60_000 != self._minute:
             # What is said in minutes (how long ago, when next) is worked out anew once a minute.
             self._minute = now_ms // 60_000
-            self._refresh_scene()
+            self.refresh_scene()
         if self.notice is not None and self.monotonic() >= self._notice_until:
             self.notice = None
         self.bars["status"].sync()
         self.bars["poll"].sync()
+        if self.state.armed_until:
+            self.bars["header"].sync()
 
     def _follow_changes(self, before: State, after: State) -> None:
         if after.busy and not before.busy and self.pane != "detail":
@@ -326,6 +335,10 @@ class ConsoleApp(App[int], inherit_bindings=False):
         if after.resumable and not self._resumed:
             self._resumed = True
             self.say(after.resumable, "accent", seconds=60)
+        if after.cleanup and after.cleanup != before.cleanup and len(self.screen_stack) == 1:
+            self.action_act("clean_up")
+        if after.focus != before.focus or (after.run and before.run and after.run.run_id != before.run.run_id):
+            self.panes.marked = frozenset()
         if after.report_markdown and after.report_markdown != before.report_markdown:
             self.operations.show_report()
 
@@ -348,13 +361,21 @@ class ConsoleApp(App[int], inherit_bindings=False):
             self.notifier.tell(
                 f"ended {event.outcome} {event.iterations} {event.report_id}", "dbops", f"loop {event.outcome}"
             )
-        elif name == "run.changed" and event.run_id in self.watched and self._newest.run is not None:
-            run = self._newest.run
-            if run.run_id == event.run_id and not run.state.active:
-                self.watched.discard(event.run_id)
-                self.notifier.tell(f"watched {event.run_id} {run.end_ms}", "dbops", f"{event.key} {event.state}")
         elif name == "problem":
             self.say(event.message + (f" ({event.fix})" if event.fix else ""), "warn")
+
+    def _ring_for_watched(self, state: State) -> None:
+        """Ring for each watched run or update that has ended."""
+        ended: dict[str, str] = {}
+        for ref, status in state.statuses.items():
+            ended |= {past.id: f"{ref} {past.state.outcome.value}" for past in status.history if not past.state.active}
+        if state.run is not None and not state.run.state.active:
+            ended[state.run.run_id] = f"{state.focus or state.run.name} {state.run.state.outcome.value}"
+        if state.update is not None and state.update.ended:
+            ended[state.update.update_id] = f"{state.focus} {state.update.state.lower()}"
+        for id_ in self.watched & ended.keys():
+            self.watched.discard(id_)
+            self.notifier.tell(f"watched {id_}", "dbops", ended[id_])
 
     @property
     def notifier(self) -> Notifier:
@@ -413,7 +434,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
         from .excerpts import read_excerpt
 
         self.panes.excerpt = await asyncio.to_thread(read_excerpt, root, file, line)
-        self._refresh_scene()
+        self.refresh_scene()
 
     # --- layout ------------------------------------------------------------------------------------------------------
 
@@ -421,7 +442,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
         # The app's own size is still the old one here: its handler comes after this one.
         self._terminal = event.size
         self._arrange()
-        self._refresh_scene()
+        self.refresh_scene()
 
     def _arrange(self) -> None:
         """Place the panes for the size of the terminal and for what there is to show."""
@@ -478,19 +499,19 @@ class ConsoleApp(App[int], inherit_bindings=False):
         self._arrange()
         if self._layout.shows(pane):
             self.views[pane].focus()
-        self._refresh_scene()
+        self.refresh_scene()
 
     def on_descendant_focus(self, event: Any) -> None:
         name = event.widget.id
         if name in PANES and name != self.pane:
             self.pane = name
-            self._refresh_scene()
+            self.refresh_scene()
 
     def go_to_tab(self, tab: str) -> None:
         """Show another tab of pane 4."""
         if tab in dict(TABS):
             self.panes.tab = tab
-            self._refresh_scene()
+            self.refresh_scene()
 
     def on_bar_pressed(self, event: Bar.Pressed) -> None:
         if event.bar.id == "footer":
@@ -543,6 +564,9 @@ class ConsoleApp(App[int], inherit_bindings=False):
             place,
             url,
             panes.diagnosis.chosen_fix(),
+            panes.diagnosis.current,
+            panes.marked,
+            self.monotonic(),
         )
 
     def on_line_view_moved(self, event: LineView.Moved) -> None:
@@ -556,7 +580,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
             if entry is not None and entry.resource.type in ("jobs", "pipelines") and ref != self._focus_wish:
                 self._focus_wish = ref
                 self.set_timer(FOCUS_AFTER, lambda: self._focus_rested(ref))
-        self._refresh_scene()
+        self.refresh_scene()
 
     def _focus_rested(self, ref: str) -> None:
         if ref == self._focus_wish and ref != self.state.focus:
@@ -597,6 +621,12 @@ class ConsoleApp(App[int], inherit_bindings=False):
 
             held = self._operations = Operations(self)
         return held
+
+    def action_press(self, key: str) -> None:
+        """Do what a key stands for here, where it stands for something else elsewhere."""
+        action = at_key(key, self.scene().where, self.actions)
+        if action is not None:
+            self.action_act(action.id)
 
     def action_act(self, name: str) -> None:
         """Do the action of this id, or say why it cannot be done."""
@@ -643,10 +673,28 @@ class ConsoleApp(App[int], inherit_bindings=False):
 
             if isinstance(error, Refused):
                 self.say(f"not done: {error.reason}", "warn", seconds=30)
+            elif type(error).__name__ == "WorkspaceError":
+                # By its name, because the class stands beside the SDK, which is not to be imported for this.
+                self.say(str(error), "warn", seconds=30)
             else:
                 from .safety import crash_sentence
 
                 self.say(crash_sentence(error, self.options.redactor), "error", seconds=60)
+
+    # --- somebody is there, or not ------------------------------------------------------------------------------------
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Key) and self.monotonic() >= self._touched_at + TOUCH_EVERY:
+            self._touched_at = self.monotonic()
+            self.spawn(self.engine.touch(), "touch")
+        await super().on_event(event)
+
+    def on_app_blur(self) -> None:
+        """The terminal lost the focus: nobody looks."""
+        self.spawn(self.engine.away(True), "away")
+
+    def on_app_focus(self) -> None:
+        self.spawn(self.engine.away(False), "away")
 
     # --- the terminal ------------------------------------------------------------------------------------------------
 

@@ -9,8 +9,9 @@ import math
 from typing import TYPE_CHECKING
 
 from ..widgets.spans import Span, Spans
-from ..widgets.strips import header_line, loop_line, status_line
+from ..widgets.strips import header_line, loop_line, many_requests, status_line
 from .actions import Action, first_key, offered
+from .layout import POLL_WIDE
 
 if TYPE_CHECKING:
     from .app import ConsoleApp
@@ -24,7 +25,7 @@ class Chrome:
         self._hits: list[tuple[int, int, str]] = []
 
     def header(self, width: int) -> list[Spans]:
-        return [header_line(self._app.state, width, self._app.glyphs)]
+        return [header_line(self._app.state, width, self._app.glyphs, self._app.monotonic())]
 
     def loop(self, width: int) -> list[Spans]:
         return [loop_line(self._app.state, width, self._app.glyphs)]
@@ -34,15 +35,20 @@ class Chrome:
         return [status_line(app.state, width, app.glyphs, notice=app.notice, now_ms=app.now_ms)]
 
     def poll(self, width: int) -> list[Spans]:
-        """The time to the next poll, at the right end."""
-        due = self._app.state.next_poll_at
-        if due is None or not self._app.clock_on:
-            return [()]
-        seconds = math.ceil(due - self._app.monotonic())
-        if seconds > 20:
-            seconds = -(-seconds // 5) * 5  # far off it ticks seldom, so that little is written
-        words = f"poll in {seconds} s " if seconds > 0 else "polling "
-        return [((f"{words:>{width}}", "faint"),)]
+        """The time to the next poll, at the right end; where there is room, the requests of the last minute too."""
+        state = self._app.state
+        spent, allowed = state.requests
+        words = ""
+        if state.next_poll_at is not None and self._app.clock_on:
+            seconds = math.ceil(state.next_poll_at - self._app.monotonic())
+            if seconds > 20:
+                seconds = -(-seconds // 5) * 5  # far off it ticks seldom, so that little is written
+            words = f"poll in {seconds} s " if seconds > 0 else "polling "
+        if allowed and width >= POLL_WIDE:
+            role = "warn" if many_requests(state) else "faint"
+            requests = f"{spent}/{allowed} req/min  "
+            return [((" " * (width - len(requests) - len(words)), ""), (requests, role), (words, "faint"))]
+        return [((f"{words:>{width}}", "faint"),)] if words else [()]
 
     def footer(self, width: int) -> list[Spans]:
         """The keys that make sense now. Help and quit are always there; what does not fit goes from the middle."""

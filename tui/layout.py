@@ -13,6 +13,7 @@ PANES: tuple[Pane, ...] = ("resources", "run", "diagnosis", "detail")
 WIDE = 110
 TALL = 24
 POLL = 15
+POLL_WIDE = 32  # with the requests of the last minute
 
 
 class Box(NamedTuple):
@@ -61,7 +62,7 @@ def arrange(
     if height >= 4:
         bottom -= 1
         # The countdown is a widget of its own, so that its tick writes a few bytes and not the line.
-        poll = POLL if width >= 3 * POLL else 0
+        poll = POLL_WIDE if width >= 100 else POLL if width >= 3 * POLL else 0
         boxes["status"] = Box(0, bottom, width - poll, 1)
         if poll:
             boxes["poll"] = Box(width - poll, bottom, poll, 1)

@@ -50,9 +50,14 @@ class Looking:
 
     def ask(self, plan: Plan, work: Callable[[str], Work]) -> None:
         """Ask, then do `work(confirmed)`."""
+        self.ask_either(plan, lambda _, confirmed: work(confirmed))
+
+    def ask_either(self, plan: Plan, work: Callable[[Plan, str], Work]) -> None:
+        """Ask for `plan` or for the one beside it, then do `work(which, confirmed)`."""
         from .screens import ConfirmDialog
 
-        self.open_dialog(ConfirmDialog(plan), lambda confirmed: self.app.spawn(work(confirmed), "intent"))
+        dialog = ConfirmDialog(plan)
+        self.open_dialog(dialog, lambda confirmed: self.app.spawn(work(dialog.plan, confirmed), "intent"))
 
     @property
     def engine(self) -> Any:
@@ -185,7 +190,7 @@ class Looking:
             self._search(page, page.needle, back=back)
         elif app.pane == "diagnosis" and page is app.panes.diagnosis:
             app.panes.diagnosis.turn(-1 if back else 1)
-            app._refresh_scene()
+            app.refresh_scene()
         else:
             tree = app.panes.run
             key = tree.find(_failed_node, back=back)
@@ -314,6 +319,9 @@ class Looking:
             self.do_zoom()
         elif app.notice is not None:
             app.notice = None
+        elif app.panes.marked:
+            app.panes.marked = frozenset()
+            app.refresh_scene()
         elif app.pane != "resources":
             app.go_to_pane("resources")
 
@@ -396,6 +404,9 @@ class Looking:
             app.copy_text(key[5:])
         elif key.startswith("fix:"):
             app.action_act("apply")
+        elif key.startswith("cause:"):
+            app.panes.diagnosis.go_to_cause(int(key[6:]))
+            app.refresh_scene()
         elif view.id == "resources":
             entry = app.panes.resources.entry()
             if entry is None:

@@ -130,7 +130,7 @@ class Panes:
         self._show_run_head(state, now_ms)
         self.events.show(state.events)
         self.cli.show(state.cli_lines)
-        self.diagnosis.show(state.diagnoses, state.fixes, self.excerpt, glyphs)
+        self.diagnosis.show(state.diagnoses, state.fixes, self.excerpt, glyphs, check=state.check)
         if not state.diagnoses:
             lines = [
                 *bundle_lines(state.bundle, state.bundle_note, glyphs),
@@ -249,6 +249,24 @@ class Panes:
             return None
         item = self.run.item()
         return item.task if item is not None else None
+
+    def task_of_run(self, state: State) -> TaskRun | None:
+        """The task of the run on show that is under the cursor, or that what is under the cursor belongs to."""
+        run = state.run
+        if run is None or self.is_pipeline(state):
+            return None
+        page = self.run
+        depth = 99
+        for line in range(min(page.cursor, page.count - 1), -1, -1):
+            node = page.node(line)
+            if node is None or node.depth >= depth:
+                continue
+            depth = node.depth
+            task = getattr(node.data, "task", None)
+            if task is not None and any(task is other or task == other for other in run.tasks):
+                found: TaskRun = task
+                return found
+        return None
 
     def go_to_task(self, name: str, height: int) -> bool:
         """Put the cursor of the run on the task, or that of the update on the flow, of this name."""

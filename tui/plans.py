@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..core.bundle import Resource
 from ..core.runs import TaskRun
+from ..core.state import Warehouse
+from ..matrix.model import Diagnosis
 from ..widgets.diagnosis import fix_lines
 from ..widgets.glyphs import Glyphs
 from ..widgets.page import TextLine
-from ..widgets.spans import span
+from ..widgets.spans import paragraphs, span
 from ..widgets.words import host_name, plural
 from .scene import Scene
 
@@ -23,15 +25,36 @@ LABEL = 10
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A question: `word` has to be typed for it; empty means that `y` is enough."""
+    """A question: `word` has to be typed for it; empty means that `y` is enough.
+
+    `other` is what can be asked instead with one key, `other_words` says what that is; `name` tells the two apart.
+    """
 
     title: str
     lines: tuple[TextLine, ...]
     word: str = ""
     command: str = ""
+    name: str = ""
+    other: Plan | None = None
+    other_words: str = ""
 
 
-def _plan(scene: Scene, title: str, what: Sequence[TextLine], command: str = "", *, destructive: bool = False) -> Plan:
+def either(first: Plan, first_words: str, second: Plan, second_words: str) -> Plan:
+    """`first`, with `second` one key away and back; the words say what each would do."""
+    return replace(first, other=replace(second, other_words=first_words), other_words=second_words)
+
+
+def _plan(
+    scene: Scene,
+    title: str,
+    what: Sequence[TextLine],
+    command: str = "",
+    *,
+    destructive: bool = False,
+    name: str = "",
+    word: str = "",
+) -> Plan:
+    """`word` is what has to be typed for what is destructive, where that is not the target."""
     state = scene.state
     identity = state.identity
     target = identity.target or (state.bundle.target if state.bundle else "")
@@ -54,8 +77,9 @@ def _plan(scene: Scene, title: str, what: Sequence[TextLine], command: str = "",
         lines.append(TextLine(((f"{'as':<{LABEL}}", "muted"), span(who)), indent=LABEL))
     if command:
         lines.append(TextLine(((f"{'command':<{LABEL}}", "muted"), span(command, "accent")), indent=LABEL))
-    word = (target or (state.bundle.name if state.bundle else "")) if destructive or scene.production else ""
-    return Plan(title, tuple(lines), word, command)
+    here = target or (state.bundle.name if state.bundle else "")
+    typed = (word or here) if destructive else here if scene.production else ""
+    return Plan(title, tuple(lines), typed, command, name)
 
 
 def _text(*parts: str, role: str = "") -> list[TextLine]:
@@ -134,7 +158,8 @@ def update(
         what += _text(
             "A full refresh throws the tables' data and checkpoints away and reads everything again.", role="error"
         )
-    return _plan(scene, "Update", what, cli(scene, *words), destructive=full or bool(full_refresh))
+    risky = full or bool(full_refresh)
+    return _plan(scene, "Update", what, cli(scene, *words), destructive=risky, word=resource.key)
 
 
 def repair(scene: Scene, tasks: Sequence[TaskRun], *, dependents: bool) -> Plan:
@@ -149,22 +174,70 @@ def repair(scene: Scene, tasks: Sequence[TaskRun], *, dependents: bool) -> Plan:
     body = f'"rerun_tasks": {names}'.replace("'", '"') if names else '"rerun_all_failed_tasks": true'
     if dependents:
         body += ', "rerun_dependent_tasks": true'
-    return _plan(scene, "Repair", what, f'POST /api/2.2/jobs/runs/repair {{"run_id": {run_id}, {body}}}')
+    command = f'POST /api/2.2/jobs/runs/repair {{"run_id": {run_id}, {body}}}'
+    return _plan(scene, "Repair", what, command, name="dependents" if dependents else "alone")
 
 
-def cancel(scene: Scene) -> Plan:
-    if scene.run is not None and scene.run.state.active:
-        run_id = scene.run.run_id
-        return _plan(
-            scene,
-            "Cancel",
-            _text(f"Cancel run {run_id} of {scene.run.name}."),
-            cli(scene, "jobs", "cancel-run", run_id),
-        )
+def cancel(scene: Scene, task: TaskRun | None = None) -> Plan:
+    """Cancel the run on show, or only `task` of it, or stop the update."""
+    run = scene.run
+    if task is not None:
+        what = _text(f"Cancel only the task {task.task_key} of run {run.run_id if run else ''}; the others go on.")
+        return _plan(scene, "Cancel", what, cli(scene, "jobs", "cancel-run", task.run_id), name=task.run_id)
+    if run is not None and run.state.active:
+        what = _text(f"Cancel run {run.run_id} of {run.name}.")
+        return _plan(scene, "Cancel", what, cli(scene, "jobs", "cancel-run", run.run_id), name=run.run_id)
     update_ = scene.update
     pipeline = update_.pipeline_id if update_ else ""
     what = _text(f"Stop update {update_.update_id if update_ else ''}.")
     return _plan(scene, "Stop", what, cli(scene, "pipelines", "stop", pipeline))
+
+
+def check(scene: Scene, diagnosis: Diagnosis, warehouse: Warehouse) -> Plan:
+    """Run the check query of `diagnosis` on `warehouse`; said before: whether that starts it."""
+    what = _text(f"Ask the warehouse {warehouse.name} whether it is {diagnosis.cause}.")
+    if starts(warehouse):
+        now = warehouse.state.lower() or "not known to run"
+        what += _text(f"It is {now}: the query starts it, which takes a while and costs.", role="warn")
+    else:
+        what += _text("It runs already: nothing is started.", role="muted")
+    what.append(TextLine())
+    what += [TextLine((("  ", ""), *line), indent=2) for line in paragraphs(diagnosis.check_sql or "", "accent")]
+    return _plan(scene, "Check query", what, "POST /api/2.0/sql/statements")
+
+
+def starts(warehouse: Warehouse) -> bool:
+    """Whether a statement would start the warehouse."""
+    return warehouse.state.upper() not in ("RUNNING", "STARTING")
+
+
+def learn(scene: Scene) -> Plan:
+    lines = [
+        *_text(scene.state.learnable),
+        TextLine(),
+        TextLine((("Written as a row below ", "muted"), (".dbops/matrix/", "accent"), (" of the bundle.", "muted"))),
+    ]
+    return Plan("Learn", tuple(lines))
+
+
+def clean_up(scene: Scene) -> Plan:
+    """Destroy what is deployed at the place before; the word is the name of the target there."""
+    state = scene.state
+    word = state.cleanup_word or (state.bundle.name if state.bundle else "")
+    lines = [
+        *_text(state.cleanup),
+        TextLine(),
+        *_text("Destroying takes all of that away, with the data of its pipelines, schemas and volumes.", role="error"),
+        *_text("This cannot be undone.", role="error"),
+        TextLine(),
+        TextLine(((f"{'command':<{LABEL}}", "muted"), span(cli_at(word, "bundle", "destroy"), "accent")), indent=LABEL),
+    ]
+    return Plan("Destroy what is deployed elsewhere", tuple(lines), word)
+
+
+def cli_at(target: str, *words: str) -> str:
+    """The command for another target than the one in use."""
+    return shlex.join(["databricks", *words, *(["-t", target] if target else [])])
 
 
 def apply_fix(scene: Scene, glyphs: Glyphs) -> Plan:
@@ -185,4 +258,9 @@ def apply_fix(scene: Scene, glyphs: Glyphs) -> Plan:
 
 
 def undo(scene: Scene) -> Plan:
-    return Plan("Undo", (TextLine((span("Take the last applied fix back, where the files are as it left them."),)),))
+    title = scene.state.undo_title
+    lines = [
+        *([TextLine((span(title, "b"),)), TextLine()] if title else []),
+        TextLine((span("Take the last applied fix back, where the files are as it left them."),)),
+    ]
+    return Plan("Undo", tuple(lines))

@@ -12,7 +12,8 @@ from ..core.pipelines import Flow, PipelineEvent, Update
 from ..core.runs import Run, TaskRun
 from ..core.stages import LoopOutcome, Stage
 from ..core.state import State
-from ..widgets.strips import is_production
+from ..matrix.model import Diagnosis
+from ..widgets.strips import is_production, is_read_only
 from .layout import Pane
 
 
@@ -30,7 +31,9 @@ class Scene:
     place: str = ""  # file:line under the cursor, or of the diagnosis on show
     url: str = ""
     fix: int = 0
-    can_undo: bool = True
+    cause: int = 0  # which of the diagnoses is on show
+    marked: frozenset[str] = frozenset()  # task keys or datasets that were chosen for what comes next
+    monotonic: float = 0.0  # seconds, for what holds for a while only
 
     @property
     def run(self) -> Run | None:
@@ -40,6 +43,24 @@ class Scene:
     @property
     def update(self) -> Update | None:
         return self.state.update
+
+    @property
+    def diagnosis(self) -> Diagnosis | None:
+        """The diagnosis on show."""
+        diagnoses = self.state.diagnoses
+        return diagnoses[self.cause] if self.cause < len(diagnoses) else None
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing may be changed now: by flag, or because it was not armed, or not long enough ago."""
+        return is_read_only(self.state, self.monotonic)
+
+    @property
+    def where(self) -> str:
+        """`diagnosis` or `events`, where keys mean something of their own; else empty."""
+        if self.pane == "detail" and self.tab == "events":
+            return "events"
+        return "diagnosis" if self.pane == "diagnosis" and self.state.diagnoses else ""
 
     @property
     def production(self) -> bool:

@@ -6,7 +6,7 @@ Never acts on Enter alone where something is changed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from textual.app import ComposeResult
@@ -114,31 +114,37 @@ def keys_line(*pairs: tuple[str, str]) -> Spans:
 
 
 class ConfirmDialog(Dialog[str]):
-    """Asks. Gives "y" or the word that was typed; None where nothing is to be done. Enter alone does nothing."""
+    """Asks. Gives "y" or the word that was typed; None where nothing is to be done. Enter alone does nothing.
+
+    Where the plan has another, tab asks that one instead; `plan` is the one that was answered.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "scroll_lines(-1)", "up", show=False),
         Binding("down", "scroll_lines(1)", "down", show=False),
         Binding("pageup", "scroll_lines(-5)", "page up", show=False),
         Binding("pagedown", "scroll_lines(5)", "page down", show=False),
+        Binding("tab", "other", "the other way", show=False, priority=True),
     ]
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        keys = (
-            keys_line(("enter", f"once {span(plan.word)[0]} is typed"), ("esc", "no"))
-            if plan.word
-            else keys_line(("y", "yes"), ("esc", "no"))
-        )
-        lines = [*plan.lines, *([] if plan.word else [TextLine()])]
-        if plan.word:
-            lines += [TextLine(), TextLine((("Type ", ""), span(plan.word, "error+b"), (" to go on:", "")))]
-        super().__init__(plan.title, lines, keys)
+        super().__init__(plan.title, _lines_of(plan), _keys_of(plan))
 
     def action_scroll_lines(self, delta: int) -> None:
         view = self.query_one("#lines", LineView)
         self.page.scroll_to(self.page.top + delta, view.body_height)
         view.sync()
+
+    def action_other(self) -> None:
+        if self.plan.other is None:
+            return
+        self.plan = replace(self.plan.other, other=replace(self.plan, other=None))
+        self._keys = _keys_of(self.plan)
+        self.page.set_lines(_lines_of(self.plan))
+        self.fit_box()
+        self.query_one("#lines", LineView).sync()
+        self.query_one("#keys", Bar).sync()
 
     def below(self) -> ComposeResult:
         if self.plan.word:
@@ -162,13 +168,43 @@ class ConfirmDialog(Dialog[str]):
             event.input.value = ""
 
 
+def _lines_of(plan: Plan) -> list[TextLine]:
+    if not plan.word:
+        return [*plan.lines, TextLine()]
+    return [*plan.lines, TextLine(), TextLine((("Type ", ""), span(plan.word, "error+b"), (" to go on:", "")))]
+
+
+def _keys_of(plan: Plan) -> Spans:
+    other = [("tab", span(plan.other_words)[0])] if plan.other is not None else []
+    if plan.word:
+        return keys_line(("enter", f"once {span(plan.word)[0]} is typed"), *other, ("esc", "no"))
+    return keys_line(("y", "yes"), *other, ("esc", "no"))
+
+
+class KeysDialog(Dialog[str]):
+    """Says something and offers a few keys; gives the name of the one that was pressed, or None."""
+
+    def __init__(self, title: str, lines: Sequence[TextLine], keys: Sequence[tuple[str, str, str]]) -> None:
+        """`keys` are (key, name, words)."""
+        self._names = {key: name for key, name, _ in keys}
+        pairs = [(key, words) for key, _, words in keys]
+        super().__init__(title, [*lines, TextLine()], keys_line(*pairs, ("esc", "later")))
+
+    def on_key(self, event: Any) -> None:
+        name = self._names.get(event.key)
+        if name is not None:
+            event.stop()
+            self.dismiss(name)
+
+
 class TextDialog(Dialog[str]):
     """Shows a text that can be long; gives the key of the line that Enter was pressed on, or None."""
 
     WIDTH = 110
 
-    def __init__(self, title: str, lines: Sequence[TextLine], *, copyable: str = "") -> None:
-        pairs = [("esc", "close"), *([("y", "copy")] if copyable else [])]
+    def __init__(self, title: str, lines: Sequence[TextLine], *, copyable: str = "", enter: str = "") -> None:
+        """`enter` says what Enter does on a line that can be chosen; `e` does the same."""
+        pairs = [("esc", "close"), *([("y", "copy")] if copyable else []), *([("enter", enter)] if enter else [])]
         super().__init__(title, lines, keys_line(*pairs), cursor=any(line.key for line in lines))
         self._copyable = copyable
 
@@ -179,6 +215,9 @@ class TextDialog(Dialog[str]):
         elif event.key == "y" and self._copyable:
             event.stop()
             self.console_app.copy_text(self._copyable)
+        elif event.key == "e" and self.page.home().startswith("place:"):
+            event.stop()
+            self.dismiss(self.page.home())
 
     def on_line_view_chosen(self, event: LineView.Chosen) -> None:
         event.stop()

@@ -20,6 +20,7 @@ from .words import ago, brief, count, duration, iso_clock, moment, size, until
 
 if TYPE_CHECKING:
     from ..core.run_stats import Share
+    from ..core.schedules import Trigger
 
 LABEL = 12
 
@@ -259,6 +260,33 @@ def schedule_lines(resource: Resource, status: ResourceStatus | None, now_ms: in
     for at in next_runs(trigger, now_ms, 1, last_start_ms=last):
         lines.append(fact("next run", f"in {until(at, now_ms)}, {moment(at)}"))
     return lines
+
+
+def schedule_page(
+    trigger: Trigger, status: ResourceStatus | None, place: str, now_ms: int, *, development: bool
+) -> list[TextLine]:
+    """All about a schedule: its next times, and where the YAML says it, because that is where it is changed."""
+    from ..core.schedules import next_runs, zone_known
+
+    last = status.history[0].start_ms if status is not None and status.history else 0
+    lines = [
+        fact("runs", trigger.words),
+        fact("state", "paused" if trigger.paused else "not paused", "warn" if trigger.paused else "ok"),
+        fact("expression", trigger.expression) if trigger.expression else None,
+    ]
+    times = next_runs(trigger, now_ms, 5, last_start_ms=last)
+    for number, at in enumerate(times):
+        lines.append(fact("next runs" if not number else "", f"{moment(at)}  in {until(at, now_ms)}"))
+    if trigger.kind == "cron" and not times and not trigger.paused:
+        why = "" if zone_known(trigger.zone) else f": the time zone {trigger.zone} is not known on this machine"
+        lines.append(fact("next runs", f"cannot be told{why}", "warn"))
+    lines += [TextLine(), fact("declared", place, "accent", key=f"place:{place}"), TextLine()]
+    if development:
+        words = "A target in development mode deploys every schedule paused, whatever the YAML says."
+        lines.append(TextLine(((words, "warn"),)))
+    words = "To pause it or let it go on, edit pause_status there and deploy."
+    lines.append(TextLine(((words, ""), (" It is never changed live: the next deploy would undo that.", "muted"))))
+    return _known(lines)
 
 
 def usual_text(usual: Usual) -> str:

@@ -8,12 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..core.state import CheckResult
 from ..matrix.model import Diagnosis, Edit, Evidence, Fix, Location
 from .glyphs import Glyphs
 from .page import TextLine, TextPage
-from .spans import Span, Spans, crop, paragraphs, span
+from .spans import Span, Spans, cells, crop, pad, paragraphs, span
+from .words import plural
 
 LABEL = 10
+_VERDICTS = {
+    "running": ("the check query runs", "run"),
+    "confirmed": ("the check query confirmed it", "ok"),
+    "refuted": ("the check query speaks against it", "warn"),
+    "unclear": ("the check query leaves it unclear", "muted"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,7 @@ class DiagnosisPage(TextPage):
         self.fixes: tuple[Fix, ...] = ()
         self.current = 0
         self._seen: tuple[object, ...] = ()
+        self._first: dict[str, float] = {}  # the confidence of each as it was first shown
 
     def show(
         self,
@@ -43,18 +52,21 @@ class DiagnosisPage(TextPage):
         glyphs: Glyphs,
         *,
         reason: str = "",
+        check: CheckResult | None = None,
     ) -> None:
         """Show the diagnoses (root cause first) and the fixes that can be applied by number; `reason` stands where
-        there is no diagnosis."""
-        seen = (diagnoses, fixes, excerpt, glyphs, reason, self.current)
+        there is no diagnosis, `check` is what a check query said of one of them."""
+        seen = (diagnoses, fixes, excerpt, glyphs, reason, self.current, check)
         if seen == self._seen:
             return
-        new = not self._seen or self._seen[0] != diagnoses
+        new = [_same_as(d) for d in self.diagnoses] != [_same_as(d) for d in diagnoses]
         self._seen = seen
         self.diagnoses, self.fixes = diagnoses, fixes
         if new:
+            # The same ones with another confidence are no news: then the place is kept.
             self.current = 0
             self.top, self.cursor = 0, 0
+            self._first = {diagnosis.row: diagnosis.confidence for diagnosis in diagnoses}
         self.current = min(self.current, max(0, len(diagnoses) - 1))
         if not diagnoses:
             self.set_head((("Diagnosis", ""),))
@@ -63,15 +75,31 @@ class DiagnosisPage(TextPage):
         diagnosis = diagnoses[self.current]
         many = f"{self.current + 1} of {len(diagnoses)}" if len(diagnoses) > 1 else ""
         self.set_head((("Diagnosis", ""),), ((many, "muted"),) if many else ())
-        self.set_lines(diagnosis_lines(diagnosis, fixes if self.current == 0 else (), excerpt, glyphs))
+        self.set_lines(
+            [
+                *cause_lines(diagnoses, self.current, glyphs),
+                *diagnosis_lines(
+                    diagnosis,
+                    fixes if self.current == 0 else (),
+                    excerpt,
+                    glyphs,
+                    was=self._first.get(diagnosis.row),
+                    check=check if check is not None and check.row == diagnosis.row else None,
+                ),
+            ]
+        )
 
     def turn(self, delta: int) -> bool:
         """Show the next or previous diagnosis; True where there is another."""
         if len(self.diagnoses) < 2:
             return False
-        self.current = (self.current + delta) % len(self.diagnoses)
-        self.top, self.cursor = 0, 0
+        self.go_to_cause((self.current + delta) % len(self.diagnoses))
         return True
+
+    def go_to_cause(self, number: int) -> None:
+        """Show the diagnosis of this number, from 0."""
+        self.current = number
+        self.top, self.cursor = 0, 0
 
     @property
     def diagnosis(self) -> Diagnosis | None:
@@ -86,19 +114,79 @@ class DiagnosisPage(TextPage):
         return next((i for i, fix in enumerate(self.fixes) if fix.patch is not None), 0)
 
 
+def _same_as(diagnosis: Diagnosis) -> tuple[object, ...]:
+    return (diagnosis.row, diagnosis.cause, diagnosis.location, diagnosis.task_keys)
+
+
+def cause_lines(diagnoses: Sequence[Diagnosis], current: int, glyphs: Glyphs) -> list[TextLine]:
+    """Where there are several causes: each with how many tasks it explains; Enter shows it."""
+    if len(diagnoses) < 2:
+        return []
+    lines = [TextLine(((plural(len(diagnoses), "cause"), "b"), ("; n goes from one to the next", "muted")))]
+    for number, diagnosis in enumerate(diagnoses[:8]):
+        here = number == current
+        explains = f"explains {plural(len(diagnosis.task_keys), 'task')}" if diagnosis.task_keys else diagnosis.category
+        lines.append(
+            TextLine(
+                (
+                    (f"{glyphs.into if here else ' '} ", "accent+b"),
+                    span(diagnosis.cause if diagnosis.cause != "unknown" else "unknown cause", "b" if here else ""),
+                    span(f"  {explains}", "muted"),
+                    span(f"  {diagnosis.title}", "faint"),
+                ),
+                key=f"cause:{number}",
+                indent=4,
+            )
+        )
+    if len(diagnoses) > 8:
+        lines.append(TextLine(((f"  and {len(diagnoses) - 8} more", "faint"),)))
+    return [*lines, TextLine()]
+
+
+def check_lines(check: CheckResult) -> list[TextLine]:
+    """What a check query said: its verdict, then the first of its rows as a table."""
+    words, role = _VERDICTS.get(check.verdict, (check.verdict, "warn"))
+    lines = [TextLine(((f"{'check':<{LABEL}}", "muted"), span(words, f"{role}+b")), indent=LABEL)]
+    columns = check.columns[:8]
+    if not columns:
+        return lines
+    rows = [[span(cell)[0] for cell in row[: len(columns)]] for row in check.rows[:8]]
+    widths = [
+        min(28, max([cells(span(name)[0]), *(cells(row[n]) for row in rows if n < len(row))]))
+        for n, name in enumerate(columns)
+    ]
+    head = [(pad(span(name)[0], width) + "  ", "muted+u") for name, width in zip(columns, widths, strict=True)]
+    lines.append(TextLine(((" " * LABEL, ""), *head), wraps=False))
+    for row in rows:
+        spans: list[Span] = [(pad(text, width) + "  ", "") for text, width in zip(row, widths, strict=False)]
+        lines.append(TextLine(((" " * LABEL, ""), *spans), wraps=False))
+    if len(check.rows) > len(rows):
+        lines.append(TextLine(((f"{'':<{LABEL}}{len(check.rows) - len(rows):,} more rows", "faint"),)))
+    return lines
+
+
 def diagnosis_lines(
-    diagnosis: Diagnosis, fixes: Sequence[Fix], excerpt: Excerpt | None, glyphs: Glyphs
+    diagnosis: Diagnosis,
+    fixes: Sequence[Fix],
+    excerpt: Excerpt | None,
+    glyphs: Glyphs,
+    *,
+    was: float | None = None,
+    check: CheckResult | None = None,
 ) -> list[TextLine]:
-    """All lines of one diagnosis."""
+    """All lines of one diagnosis. `was` is its confidence before the check query whose answer is `check`."""
     known = diagnosis.cause != "unknown"
     head: list[Span] = [span(diagnosis.cause if known else "unknown cause", "error+b" if known else "warn+b")]
     if known:
         head.append((f"  {diagnosis.confidence * 100:.0f} %", "muted"))
+        if was is not None and f"{was:.2f}" != f"{diagnosis.confidence:.2f}":
+            head.append((f" (was {was * 100:.0f} %)", "warn" if diagnosis.confidence < was else "ok"))
     head.append(span(f"  {diagnosis.title}", "b"))
     if diagnosis.task_keys:
         head.append(span(f"  in {', '.join(diagnosis.task_keys[:4])}", "muted"))
     lines = [TextLine(tuple(head), indent=2)]
     lines += [TextLine(line) for line in paragraphs(diagnosis.explanation, limit=8)]
+    lines += check_lines(check) if check is not None else []
     lines += [_evidence(evidence, number) for number, evidence in enumerate(diagnosis.evidence[:3])]
     lines += _source(diagnosis, excerpt)
     shown = tuple(fixes) or diagnosis.fixes
@@ -106,7 +194,10 @@ def diagnosis_lines(
         for number, fix in enumerate(shown):
             lines += fix_lines(fix, number, glyphs)
     if diagnosis.check_sql:
-        lines += [TextLine(), TextLine((("check     ", "muted"), span(diagnosis.check_sql)), indent=LABEL)]
+        lines += [
+            TextLine(),
+            TextLine((("query     ", "muted"), span(diagnosis.check_sql), ("  c runs it", "faint")), indent=LABEL),
+        ]
     if diagnosis.retryable:
         lines.append(TextLine((("retry     ", "muted"), ("it may pass when it is run again", ""))))
     if diagnosis.docs_url:
@@ -174,9 +265,6 @@ def _source(diagnosis: Diagnosis, excerpt: Excerpt | None) -> list[TextLine]:
         return []
     place = place_of(location)
     head: list[Span] = [(f"{'source':<{LABEL}}", "muted"), span(place, "accent")]
-    if diagnosis.also_at:
-        others = ", ".join(place_of(other) for other in diagnosis.also_at[:3])
-        head.append(span(f"  also in {others}", "muted"))
     lines = [TextLine(tuple(head), key=f"place:{place}", indent=LABEL)]
     if excerpt is not None and excerpt.file == location.file:
         wide = len(str(excerpt.first + len(excerpt.lines)))
@@ -193,6 +281,17 @@ def _source(diagnosis: Diagnosis, excerpt: Excerpt | None) -> list[TextLine]:
                     indent=LABEL + wide + 3,
                 )
             )
+    for number, other in enumerate(diagnosis.also_at[:8]):
+        label = "also in" if number == 0 else ""
+        place = place_of(other)
+        spans = (
+            (f"{label:<{LABEL}}", "muted"),
+            span(place, "accent"),
+            ("  the same mistake" if not number else "", "faint"),
+        )
+        lines.append(TextLine(spans, key=f"place:{place}", indent=LABEL))
+    if len(diagnosis.also_at) > 8:
+        lines.append(TextLine(((f"{'':<{LABEL}}and {len(diagnosis.also_at) - 8} more", "faint"),)))
     return lines
 
 

@@ -5,6 +5,8 @@ Never longer than the width: what matters least goes first.
 
 from __future__ import annotations
 
+import math
+
 from ..core.stages import LoopOutcome, Stage
 from ..core.state import State
 from .glyphs import Glyphs
@@ -32,7 +34,19 @@ def is_production(state: State) -> bool:
     return (target is not None and target.mode == "production") or identity.target.lower() in ("prod", "production")
 
 
-def header_line(state: State, width: int, glyphs: Glyphs) -> Spans:
+def is_read_only(state: State, monotonic: float) -> bool:
+    """Whether nothing may be changed now: by flag, or because a console that has to be armed is not."""
+    return state.read_only or (state.armed_until is not None and monotonic >= state.armed_until)
+
+
+def armed_words(state: State, monotonic: float) -> str:
+    """How long changes are allowed, in m:ss; far from the end in steps of five seconds, so that little is written."""
+    left = math.ceil(state.armed_until - monotonic) if state.armed_until is not None else 0
+    left = -(-left // 5) * 5 if left > 20 else left
+    return f"{left // 60}:{left % 60:02}" if left > 0 and not state.read_only else ""
+
+
+def header_line(state: State, width: int, glyphs: Glyphs, monotonic: float = 0.0) -> Spans:
     """Where changes would go: bundle, target, host, profile, user; badges at the right."""
     bundle, identity = state.bundle, state.identity
     production = is_production(state)
@@ -43,8 +57,11 @@ def header_line(state: State, width: int, glyphs: Glyphs) -> Spans:
     badges: list[Span] = []
     if production:
         badges += [(" PRODUCTION ", "background+b+on.error"), (" ", "")]
-    if state.read_only:
-        badges += [(" READ-ONLY ", "background+b+on.warn"), (" ", "")]
+    armed = armed_words(state, monotonic)
+    if armed:
+        badges += [(f" ARMED {armed} ", "background+b+on.error"), (" ", "")]
+    elif is_read_only(state, monotonic):
+        badges += [(" READ-ONLY " if state.read_only else " READ-ONLY: A arms ", "background+b+on.warn"), (" ", "")]
     if state.signed_out:
         badges += [(" signed out: i ", "background+b+on.warn"), (" ", "")]
     if state.auto:
@@ -111,6 +128,12 @@ def loop_line(state: State, width: int, glyphs: Glyphs, right: Spans = ()) -> Sp
     return spread(line, right, width)
 
 
+def many_requests(state: State) -> bool:
+    """Whether nearly all requests that are allowed in a minute have been spent."""
+    spent, allowed = state.requests
+    return allowed > 0 and spent * 10 >= allowed * 9
+
+
 def status_line(
     state: State,
     width: int,
@@ -131,6 +154,8 @@ def status_line(
         parts.append(((f"{glyphs.partly} signed out: i signs in, monitoring waits", "warn"),))
     if state.identity.problem:
         parts.append((span(f"{glyphs.partly} {state.identity.problem}", "warn"),))
+    if state.cleanup:
+        parts.append(((f"{glyphs.partly} deployed elsewhere too: K settles that", "warn"),))
     if state.busy:
         parts.append(((f"{glyphs.running} ", "run"), span(state.busy, "run")))
     if state.loop.hold:
@@ -143,6 +168,8 @@ def status_line(
         parts.append((span(state.journal_note, "warn"),))
     if state.cli_problem:
         parts.append((span(state.cli_problem, "warn"),))
+    if many_requests(state) and width < 68:
+        parts.insert(0, ((f"{state.requests[0]} of {state.requests[1]} requests this minute", "warn"),))
     if not parts:
         parts.append((("Ready.", "faint"),) if not state.bundle_note else (span(state.bundle_note, "warn"),))
     left: list[Span] = [(" ", "")]
