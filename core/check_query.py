@@ -30,6 +30,7 @@ _SECURABLES = frozenset(
         *("EXTERNAL LOCATION", "STORAGE CREDENTIAL", "SERVICE CREDENTIAL", "MATERIALIZED VIEW", "MODEL"),
     }
 )
+_PRIVILEGE = re.compile(r"[A-Za-z][A-Za-z_ ]{2,40}")
 # What an answer says where the statement itself was refused: the thing is missing, or we may not look.
 _MISSING = re.compile(
     r"(?:TABLE_OR_VIEW|TABLE|VIEW|SCHEMA|CATALOG|VOLUME|ROUTINE|PATH|FILE|COLUMN)_(?:NOT_FOUND|DOES_NOT_EXIST)"
@@ -256,6 +257,8 @@ def _quoted(placeholder: str, value: str, quote: str) -> str:
     if placeholder in ("securable_type", "type"):
         word = " ".join(value.upper().replace("_", " ").split())
         return word if word in _SECURABLES else ""
+    if placeholder == "privilege":
+        return " ".join(value.upper().replace("_", " ").split()) if _PRIVILEGE.fullmatch(value) else ""
     if placeholder in ("limit", "version") and value.isdigit():
         return value
     return quoted_name(value)

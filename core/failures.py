@@ -6,17 +6,25 @@ Pure but for reading the bundle's sources; never talks to the network. One place
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..matrix.diagnose import diagnose
+from ..matrix.group import fold
 from ..matrix.matcher import Matrix
-from ..matrix.model import Diagnosis, ExceptionInfo, Failure
-from .bundle import Bundle
+from ..matrix.model import Diagnosis, ExceptionInfo, Failure, Location
+from .bundle import Bundle, Resource
+from .bundle_schema import BundleSchema
 from .learned_rows import matrix_for
+from .locating import Clue, locate
 from .pipelines import PipelineEvent, Update
 from .proposals import Context, propose, wrong_name
+from .propose_runs import with_safe_commands
 from .runs import Outcome, Run, TaskOutput, TaskRun
-from .sources import Clue, locate
+from .sources import local_file
+from .state import Identity
+from .task_sources import files_of, owners_of, task_of
+from .yaml_edit import YamlFile
 
 LOG_TAIL = 20_000
 NO_CLUE = Clue()
@@ -104,6 +112,8 @@ def _of_task(run: Run, task: TaskRun, ref: str, output: TaskOutput | None) -> Fo
     parts = [output.error, output.error_trace] if output else []
     if not any(parts):
         parts.append(task.state.message)
+        if task.for_each is not None:
+            parts += [message for _, message in task.for_each.errors]
         if output:
             parts += [output.logs[-LOG_TAIL:], output.result]
     text = "\n".join(part for part in parts if part) or task.state.outcome.value
@@ -153,45 +163,87 @@ def explain(
     *,
     known_fields: tuple[str, ...] = (),
     matrix: Matrix | None = None,
+    schema: Mapping[str, Any] | None = None,
+    identity: Identity | None = None,
 ) -> list[Explained]:
     """Diagnose each failure, find its place in the bundle, propose patches. Without a bundle: the diagnosis alone.
 
     `matrix` are the rows to go by; where none is given, the built-in ones with what the bundle and the user learned.
+    `schema` is that of `databricks bundle schema`, parsed; `identity` is who commands are to act as.
     """
     matrix = matrix or matrix_for(bundle.root if bundle is not None else None)[0]
+    if bundle is None:
+        return [Explained(item, diagnose(item.failure, matrix=matrix)) for item in found]
+    known = _Known(bundle, matrix, known_fields, BundleSchema(schema) if schema else None, identity)
     explained = []
     for item in found:
         diagnoses = diagnose(item.failure, matrix=matrix)
-        if bundle is not None:
-            diagnoses = tuple(_at_home(d, item, bundle, known_fields, first=n == 0) for n, d in enumerate(diagnoses))
-        explained.append(Explained(item, diagnoses))
+        placed = tuple(_at_home(diagnosis, item, known, first=n == 0) for n, diagnosis in enumerate(diagnoses))
+        explained.append(Explained(item, placed))
     return explained
 
 
-def _at_home(diagnosis: Diagnosis, item: Found, bundle: Bundle, fields: tuple[str, ...], *, first: bool) -> Diagnosis:
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is the same for all failures of one look."""
+
+    bundle: Bundle
+    matrix: Matrix
+    fields: tuple[str, ...]
+    schema: BundleSchema | None
+    identity: Identity | None
+    documents: dict[str, YamlFile | None] = field(default_factory=dict)
+
+
+def _at_home(diagnosis: Diagnosis, item: Found, known: _Known, *, first: bool) -> Diagnosis:
     if item.task_key:
         diagnosis = replace(diagnosis, task_keys=(item.task_key,))
+    bundle = known.bundle
+    context = Context(
+        bundle,
+        _resource_of(item, bundle),
+        item.task_key,
+        known.fields,
+        known.schema,
+        item.failure.text,
+        known.identity,
+        opened=known.documents,
+    )
     if not first:
         # Lesser candidates are shown as words: only the root cause is located and mended.
-        return diagnosis
-    resource = bundle.resource(item.ref)
-    names = tuple(name for name in (wrong_name(diagnosis),) if name)
-    location = locate(item.failure.text, bundle, replace(item.clue, names=names))
-    diagnosis = replace(diagnosis, location=location or diagnosis.location)
-    return propose(diagnosis, Context(bundle, resource, item.task_key, fields))
+        return replace(with_safe_commands(diagnosis, known.matrix, context), location=_own_place(diagnosis, bundle))
+    name = wrong_name(diagnosis)
+    clue = replace(
+        item.clue,
+        names=(name,) if name else (),
+        evidence=diagnosis.evidence[0].text if diagnosis.evidence else "",
+        files=files_of(bundle, context.resource, item.task_key),
+    )
+    location = locate(item.failure.text, bundle, clue) or _own_place(diagnosis, bundle)
+    return propose(replace(diagnosis, location=location), context, known.matrix)
 
 
-def root_causes(explained: Iterable[Explained]) -> tuple[Diagnosis, ...]:
-    """One diagnosis per cause and place over several failures, those that explain most tasks first."""
-    merged: dict[tuple[object, ...], Diagnosis] = {}
-    for item in explained:
-        for diagnosis in item.diagnoses[:1]:
-            told = ((name, value) for name, value in diagnosis.entities.items() if name not in _OF_THE_TASK)
-            entity = tuple(sorted(told)) if diagnosis.location is None else diagnosis.location
-            key = (diagnosis.cause, entity)
-            held = merged.get(key)
-            if held is None:
-                merged[key] = diagnosis
-            else:
-                merged[key] = replace(held, task_keys=tuple(dict.fromkeys((*held.task_keys, *diagnosis.task_keys))))
-    return tuple(sorted(merged.values(), key=lambda d: (d.cause == "unknown", -len(d.task_keys), -d.confidence)))
+def _resource_of(item: Found, bundle: Bundle) -> Resource | None:
+    """The resource whose task failed: of a run that another job started, it is not the one that was asked for."""
+    resource = bundle.resource(item.ref) if item.ref else None
+    if not item.task_key or (resource is not None and (resource.type != "jobs" or task_of(resource, item.task_key))):
+        return resource
+    file = local_file(bundle, item.clue.source_path) if item.clue.source_path else None
+    owners = [owner.resource for owner in owners_of(bundle, file) if owner.task_key == item.task_key] if file else []
+    owners = owners or [each for each in bundle.resources if each.type == "jobs" and task_of(each, item.task_key)]
+    return owners[0] if len(owners) == 1 else resource
+
+
+def _own_place(diagnosis: Diagnosis, bundle: Bundle) -> Location | None:
+    """The place that the diagnosis itself has, where that is a file of the bundle: it came out of the text."""
+    place = diagnosis.location
+    file = local_file(bundle, place.file) if place is not None else None
+    return replace(place, file=file) if place is not None and file else None
+
+
+def root_causes(explained: Iterable[Explained], matrix: Matrix | None = None) -> tuple[Diagnosis, ...]:
+    """One diagnosis per cause over several failures: causes before their consequences, those that explain most first.
+
+    `task_keys` are the tasks that each explains.
+    """
+    return fold((item.diagnoses[0] for item in explained if item.diagnoses), matrix)

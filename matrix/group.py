@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from .diagnose import UNKNOWN, diagnose
 from .matcher import Matrix, load_matrix
-from .model import Diagnosis, Failure, Location
+from .model import Diagnosis, Failure, Fix, Location
 
 #: Entities that tell two failures of one cause apart: two missing modules are two groups.
 _TELLING = (
@@ -57,12 +57,22 @@ def group(failures: Iterable[Failure], *, limit: int = 5, matrix: Matrix | None 
     are known it stands last. At most `limit` diagnoses are looked at per failure; failures without one are left out.
     """
     matrix = matrix or load_matrix()
-    folded: dict[tuple[str, ...], list[Diagnosis]] = {}
+    found: list[Diagnosis] = []
     for position, failure in enumerate(failures):
         named = failure if failure.task_key else replace(failure, task_key=f"#{position + 1}")
-        found = diagnose(named, limit=limit, matrix=matrix)
-        if found:
-            folded.setdefault(_key(found[0]), []).append(found[0])
+        found.extend(diagnose(named, limit=limit, matrix=matrix)[:1])
+    return fold(found, matrix)
+
+
+def fold(diagnoses: Iterable[Diagnosis], matrix: Matrix | None = None) -> tuple[Diagnosis, ...]:
+    """The first diagnoses of several failures as one per distinct cause, in the order of `group`.
+
+    Each carries the `task_keys` that it explains, the other places as `also_at`, and the fixes of all, each once.
+    """
+    matrix = matrix or load_matrix()
+    folded: dict[tuple[str, ...], list[Diagnosis]] = {}
+    for diagnosis in diagnoses:
+        folded.setdefault(_key(diagnosis), []).append(diagnosis)
     groups = [_fold(each) for each in folded.values()]
     order = {id(each): position for position, each in enumerate(groups)}
     return tuple(
@@ -93,9 +103,21 @@ def _fold(same: list[Diagnosis]) -> Diagnosis:
     keys = tuple(dict.fromkeys(key for each in same for key in each.task_keys))
     places: dict[Location, None] = {}
     for each in same:
-        if each.location is not None and each.location != best.location:
-            places[each.location] = None
-    return replace(best, task_keys=keys, also_at=tuple(places))
+        for place in (each.location, *each.also_at):
+            if place is not None and place != best.location:
+                places[place] = None
+    return replace(best, task_keys=keys, also_at=tuple(places), fixes=_fixes(best, same))
+
+
+def _fixes(best: Diagnosis, same: list[Diagnosis]) -> tuple[Fix, ...]:
+    """The fixes of the best one, and before its mere advice the edits and commands that only others propose."""
+    edits: dict[tuple[object, ...], Fix] = {}
+    for fix in (fix for each in (best, *same) for fix in each.fixes if fix.patch is not None):
+        edits.setdefault(fix.patch.edits if fix.patch else (), fix)
+    rest: dict[tuple[object, ...], Fix] = {}
+    for fix in (fix for each in (best, *same) for fix in each.fixes if fix.patch is None):
+        rest.setdefault((fix.kind, fix.title, fix.command), fix)
+    return (*sorted(edits.values(), key=lambda fix: -fix.confidence), *rest.values())
 
 
 def _is_cascade(diagnosis: Diagnosis, matrix: Matrix) -> bool:
