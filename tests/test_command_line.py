@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -131,17 +132,25 @@ def test_settings_that_cannot_be_read_are_named_with_their_line(tmp_path: Path) 
     assert "did you mean 'max_iterations'" in ended.last["message"]
 
 
-def test_a_reader_that_goes_away_leaves_no_traceback(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [["matrix", "list", "--json"], ["matrix", "list"], ["--version"], ["--help"]])
+def test_a_reader_that_goes_away_leaves_no_traceback(words: list[str], tmp_path: Path) -> None:
     program = alone(tmp_path)
-    words = " ".join([*PROGRAM, "matrix", "list", "--json"])
-    script = f"{words} | head -n 1; echo ${{PIPESTATUS[0]}}"
-    done = subprocess.run(
-        ["bash", "-c", script], cwd=program.root, env=program.env, capture_output=True, text=True, timeout=60
-    )
-    first, code = done.stdout.splitlines()
-    assert '"event":"row"' in first
-    assert done.stderr == ""
-    assert int(code) == 128 + signal.SIGPIPE
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    try:
+        done = subprocess.run(
+            [*PROGRAM, *words],
+            cwd=program.root,
+            env=program.env,
+            stdin=subprocess.DEVNULL,
+            stdout=write_end,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    finally:
+        os.close(write_end)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
 
 
 def test_an_interrupt_ends_with_130_and_a_final_event(tmp_path: Path) -> None:
@@ -165,6 +174,15 @@ def test_an_interrupt_ends_with_130_and_a_final_event(tmp_path: Path) -> None:
     assert '"code":"interrupted"' in out
     assert len(out.splitlines()) == 1
     assert "Traceback" not in err
+
+
+def test_a_small_alphabet_is_no_failure_and_json_is_utf8_all_the_same(tmp_path: Path) -> None:
+    program = with_bundle(tmp_path, SMALL.replace("name: nightly", "name: nächtlich 数据"))
+    small = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    text = program("resources", "--offline", **small)
+    assert text.code == 0
+    assert "n?chtlich ??" in text.out
+    assert program("resources", "--offline", "--json", **small).events[0]["name"] == "nächtlich 数据"
 
 
 CRASH = """

@@ -49,7 +49,19 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status. Raises SystemExit for wrong usage and `--help`."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        try:
+            return _run(list(sys.argv[1:] if argv is None else argv))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output went away: no traceback, and nothing more to flush.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + getattr(signal, "SIGPIPE", 13)
+
+
+def _run(words: list[str]) -> int:
     parser = build_parser()
     if not words or (words[0] not in COMMANDS and words[0] not in ("-h", "--help", "--version")):
         _refuse_misspelt(parser, words)
@@ -59,20 +71,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(version_text())
         return EXIT_OK
     _install_crash_report(arguments)
+    _take_any_text(json=getattr(arguments, "json", False))
     try:
-        status = int(importlib.import_module(f".{COMMANDS[arguments.command][0]}", __package__).main(arguments))
-        sys.stdout.flush()
+        return int(importlib.import_module(f".{COMMANDS[arguments.command][0]}", __package__).main(arguments))
     except BrokenPipeError:
-        # The reader of our output went away: no traceback, and nothing more to flush.
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + getattr(signal, "SIGPIPE", 13)
+        raise
     except KeyboardInterrupt:
         _tell(arguments, "interrupted", code="interrupted", exit_code=EXIT_INTERRUPTED, retryable=True)
         return EXIT_INTERRUPTED
     except Exception as error:
         return _failed(error, arguments)
-    return status
 
 
 def _refuse_misspelt(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -81,6 +89,12 @@ def _refuse_misspelt(parser: argparse.ArgumentParser, words: Sequence[str]) -> N
         near = difflib.get_close_matches(words[0], COMMANDS, n=1, cutoff=0.7)
         if near:
             parser.error(f"{words[0]!r} is neither a command nor a folder: did you mean {near[0]}?")
+
+
+def _take_any_text(*, json: bool) -> None:
+    """What the terminal's alphabet lacks becomes a `?` and no failure; JSON is UTF-8 whatever the terminal speaks."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace", **({"encoding": "utf-8"} if json else {}))
 
 
 def _install_crash_report(arguments: argparse.Namespace) -> None:
