@@ -192,7 +192,8 @@ def _digest(data: bytes) -> str:
 def _edited(data: bytes, edits: list[Edit]) -> bytes:
     mark = _BOM if data.startswith(_BOM) else b""
     lines = _split(data[len(mark) :])
-    usual = b"\r\n" if sum(line.endswith(b"\r\n") for line in lines) * 2 > len(lines) else b"\n"
+    ends = [_ended(line)[1] for line in lines]
+    usual = b"\r\n" if ends.count(b"\r\n") > ends.count(b"\n") else b"\n"
     # From the end, so that the numbers of the lines above stay; what is inserted before a line comes after its change.
     order = sorted(enumerate(edits), key=lambda each: (each[1].line, each[1].old is not None, each[0]), reverse=True)
     changed: set[int] = set()
