@@ -402,7 +402,9 @@ class LoopActs:
             return
         workspace = self._world.open_workspace()
         if resource.type == "pipelines":
-            verdict = await self._verifying.update(ref, await workspace.update(resource.id, goal.run_id))
+            verdict = await self._verifying.update(
+                ref, await workspace.update(resource.id, self._updates.last_of(goal.run_id))
+            )
         else:
             run = self._jobs.last(goal.run_id)
             if run is None or run.state.active:

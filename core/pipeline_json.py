@@ -23,6 +23,7 @@ def parse_pipeline(raw: Any) -> Pipeline:
         health=text(raw.get("health")),
         continuous=flag(spec.get("continuous")),
         serverless=flag(spec.get("serverless")),
+        development=flag(spec.get("development")),
         cluster_id=text(raw.get("cluster_id")),
         latest_updates=tuple(
             (ident(item.get("update_id")), text(item.get("state"))) for item in objects(raw.get("latest_updates"))

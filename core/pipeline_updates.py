@@ -26,6 +26,7 @@ from .world import World
 
 OnEnd = Callable[[Update], None]
 RETRY = "RETRY_ON_FAILURE"
+RETRY_GRACE = 12.0  # seconds after a failure in which the platform's own retry is waited for
 TOLD_EVENTS = 200  # of one look; more than a person or a script wants to be told one by one
 CLUSTER_EVENTS = 50
 
@@ -57,6 +58,7 @@ class PipelineUpdates:
         self._reach = reach
         self._watched: dict[str, Watched] = {}
         self._focused = ""  # update id
+        self._retries: dict[str, str] = {}  # update id -> the update by which the platform tried again
 
     # --- what is watched ---------------------------------------------------------------------------------------------
 
@@ -170,6 +172,12 @@ class PipelineUpdates:
             world.store.set(previous_update=whole)
         return whole
 
+    def last_of(self, update_id: str) -> str:
+        """The last update by which the platform tried this one again; itself where it did not."""
+        while update_id in self._retries:
+            update_id = self._retries[update_id]
+        return update_id
+
     async def flows_of(self, pipeline_id: str, update_id: str) -> Update:
         """An update with its flows. Raises WorkspaceError."""
         held = self._watched.get(update_id)
@@ -226,31 +234,47 @@ class PipelineUpdates:
         self._show(watched)
 
     async def _retried(self, watched: Watched, update: Update) -> bool:
-        """Whether the platform has started this update again by itself: then that one is followed instead."""
-        if not update.failed or update.state == "CANCELED":
+        """Whether the platform starts this update again by itself: then that one is followed instead."""
+        if not watched.waiting or update.state != "FAILED":
             return False
-        updates = await self._world.open_workspace().updates(watched.pipeline_id, 5)
-        later = [u for u in updates if u.cause == RETRY and u.creation_ms >= update.creation_ms]
-        later = [u for u in later if u.update_id != update.update_id]
-        if not later:
+        retry = await self._retry_of(watched, update)
+        if retry is None:
             return False
-        retry = later[-1]
         self._world.hold(f"update {update.update_id[:8]} failed; the platform retries it as {retry.update_id[:8]}")
         followed = self._watch(watched.ref, retry.update_id)
         if followed is None:
             return False
+        self._retries[update.update_id] = retry.update_id
         followed.waiting += watched.waiting
         watched.waiting = []
         if self._focused == watched.update_id:
             self._focus_update(followed)
         return True
 
+    async def _retry_of(self, watched: Watched, update: Update) -> Update | None:
+        """The update that the platform started after this one failed; it takes some seconds to do so, or does not."""
+        world = self._world
+        workspace = world.open_workspace()
+        until = world.clock.monotonic() + RETRY_GRACE
+        while True:
+            updates = await workspace.updates(watched.pipeline_id, 5)
+            later = [u for u in updates if u.cause == RETRY and u.creation_ms >= update.creation_ms]
+            later = [u for u in later if u.update_id != update.update_id]
+            if later:
+                return later[-1]
+            pipeline = await workspace.pipeline(watched.pipeline_id)
+            world.store.set(pipelines={**world.state.pipelines, watched.ref: pipeline})
+            if pipeline.development or world.clock.monotonic() >= until:
+                return None
+            world.hold(f"update {update.update_id[:8]} failed: looking whether the platform retries it")
+            await world.clock.sleep(RETRY_GRACE / 3)
+
     # --- for the diagnosis --------------------------------------------------------------------------------------------
 
     async def failures(self, ref: str, update_id: str) -> list[Found]:
         """What failed in an update: its ERROR events, else its cluster's events, else its last progress."""
         world = self._world
-        watched = self._watch(ref, update_id)
+        watched = self._watch(ref, self.last_of(update_id))
         resource = world.resource(ref)
         if watched is None or resource is None:
             return []

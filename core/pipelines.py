@@ -110,5 +110,6 @@ class Pipeline:
     health: str = ""
     continuous: bool = False
     serverless: bool = False
+    development: bool = False  # then the platform retries no update by itself
     cluster_id: str = ""
     latest_updates: tuple[tuple[str, str], ...] = ()  # (update_id, state), newest first

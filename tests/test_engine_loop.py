@@ -128,8 +128,8 @@ async def test_a_pipeline_fails_with_its_root_cause_and_is_mended(box: SandboxBo
 async def test_an_update_that_the_platform_retries_is_followed_on(box: SandboxBox, tmp_path: Path) -> None:
     place = sample(box, tmp_path, "pipeline-retry")
     refs = tuple(r.ref for r in [*_resources(place)] if r.key in place.about["run"])
-    async with running(place) as played:
-        assert await heal(played, *refs) == "verified"
+    async with running(place, target="prod") as played:
+        assert await heal(played, *refs, confirmed="prod") == "verified"
         assert any("retries" in event.reason for event in played.of("waiting"))
         assert len([call for call in started(box) if call.endswith("/updates")]) == 1
 
@@ -188,6 +188,17 @@ async def test_a_read_only_engine_changes_nothing(box: SandboxBox, tmp_path: Pat
             await engine.run("jobs.orchestrator")
         await engine.idle()
         assert mutating(box) == []
+
+
+async def test_a_production_target_takes_the_typed_word(box: SandboxBox, tmp_path: Path) -> None:
+    place = sample(box, tmp_path, healthy=True)
+    async with running(place, target="prod") as played:
+        assert await heal(played, "jobs.orchestrator") == "blocked"
+        assert played.engine.runner.refusal is not None
+        assert "production" in played.engine.runner.refusal.reason
+        assert mutating(box) == []
+        with pytest.raises(Refused, match="production"):
+            await played.engine.set_auto(True)
 
 
 async def test_a_wrong_token_is_refused_with_what_to_do(box: SandboxBox, tmp_path: Path) -> None:

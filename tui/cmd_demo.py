@@ -88,7 +88,7 @@ async def _loop(engine: Engine, place: Place, world: DemoWorld) -> None:
         raise Stop(engine.state.cli_problem, code="cli", exit_code=EXIT_FAILED)
     await engine.truth.ask()
     refs = [resource.ref for key in world.run if (resource := place.bundle.resource(key)) is not None]
-    await engine.heal(refs)
+    await engine.heal(refs, confirmed=world.target if world.target == "prod" else "")
     await engine.runner.ended.wait()
 
 
