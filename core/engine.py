@@ -310,7 +310,8 @@ class Engine:
     async def load_output(self, task_run_id: str) -> None:
         task = self.jobs.task(task_run_id)
         if task is not None and task.start_ms:
-            await self._measured(self.jobs.load_output(task, keep=not task.state.active))
+            load = self.jobs.load_so_far if task.state.active else self.jobs.load_output
+            await self._measured(load(task))
 
     async def load_history(self, ref: str) -> None:
         """Past runs with their tasks, or past updates."""

@@ -37,6 +37,7 @@ class JobRuns:
         self._waiting: dict[str, list[OnEnd]] = {}
         self._last: dict[str, Run] = {}
         self._recorded: set[str] = set()
+        self._growing: set[str] = set()  # task run ids whose output in the State is that of a task that still ran
         self._focused = ""  # run id
         self._refs: dict[str, str] = {}  # run id -> ref
         self._turns: dict[str, asyncio.Lock] = {}
@@ -209,7 +210,7 @@ class JobRuns:
         """The output of a task run: from the State, the journal, else asked for; kept once the task has ended."""
         world = self._world
         held = world.state.outputs.get(task.run_id)
-        if held is not None:
+        if held is not None and task.run_id not in self._growing:
             return held
         journal = world.journal
         if journal is not None and keep:
@@ -222,9 +223,17 @@ class JobRuns:
         output = await self._measured(lambda: world.open_workspace().output(task.run_id))
         if output is None or not keep:
             return output
+        self._growing.discard(task.run_id)
         if journal is not None:
             await journal.save_output(task.run_id, plain(output))
         return self._show(output)
+
+    async def load_so_far(self, task: TaskRun) -> None:
+        """What a task that still runs has put out; asked for again at its end."""
+        output = await self._measured(lambda: self._world.open_workspace().output(task.run_id))
+        if output is not None and (task.run_id in self._growing or task.run_id not in self._world.state.outputs):
+            self._growing.add(task.run_id)
+            self._show(output)
 
     def _show(self, output: TaskOutput) -> TaskOutput:
         outputs = {**self._world.state.outputs, output.run_id: output}

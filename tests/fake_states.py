@@ -338,12 +338,21 @@ def update(state: str = "RUNNING") -> Update:
     return Update("u-7743aa10", "p-1", state, "USER_ACTION", NOW_MS - 300_000, flows=flows)
 
 
+def previous_update() -> Update:
+    """The update before `update`: `valid_id` did better in it."""
+    flow = Flow("silver.orders", "COMPLETED", "silver.orders", ("bronze.orders",), 40_100,
+                expectations=(Expectation("valid_id", "silver.orders", 40_088, 12),
+                              Expectation("has_day", "silver.orders", 40_000, 100)))  # fmt: skip
+    return Update("u-6600bb22", "p-1", "COMPLETED", "USER_ACTION", NOW_MS - 4_000_000, flows=(flow,))
+
+
 def pipeline(root: Path = Path("/bundles/retail"), state: str = "RUNNING") -> State:
     """An update of the pipeline, with its events."""
     marks = ((Stage.DEPLOY, "done"), (Stage.POLL, "active"))
     return replace(
         base(root), statuses=statuses(), focus="pipelines.silver_dlt", update=update(state), events=events(),
         loop=LoopView(Stage.POLL, 1, 3, marks, "following update u-7743aa10"), next_poll_at=1008.0,
+        previous_update=previous_update(), past_updates={"pipelines.silver_dlt": past_updates()},
     )  # fmt: skip
 
 
@@ -392,7 +401,7 @@ def verified(root: Path = Path("/bundles/retail")) -> State:
 
 
 def nightly_run() -> Run:
-    """A repaired run with all there is: a pipeline task, a for_each that failed in few, a branch not taken, a repair."""
+    """A repaired run with all kinds: a pipeline task, a for_each that failed in few, a branch not taken."""
     bad = RunState(Outcome.FAILED, "TERMINATED", "FAILED", "RUN_EXECUTION_ERROR", "CLIENT_ERROR", "connection reset")
     tasks = (
         task("load_regions", bad, 0, 40, kind="for_each", setup_ms=9_000, queue_ms=6_000,

@@ -8,8 +8,8 @@ from typing import Any
 
 import fake_states
 import pytest
-from dbops_tui.core.pipelines import Flow, Update
-from dbops_tui.core.runs import ForEachStats, Outcome, Run, RunState, TaskRun
+from dbops_tui.core.pipelines import Expectation, Flow, Update
+from dbops_tui.core.runs import ForEachStats, Outcome, Run, RunState, TaskOutput, TaskRun
 from dbops_tui.core.state import Usual
 from dbops_tui.tui.app import ConsoleApp
 from dbops_tui.tui.panes import TABS, Panes
@@ -17,10 +17,13 @@ from dbops_tui.widgets.glyphs import ASCII, UNICODE
 from dbops_tui.widgets.graph import GraphNode, GraphPage, in_order_of, rail_spans, rails_of
 from dbops_tui.widgets.graph_nodes import declared_nodes, flow_nodes, task_nodes
 from dbops_tui.widgets.history import HistoryPage, update_history_lines
+from dbops_tui.widgets.output import output_lines
 from dbops_tui.widgets.page import Look
+from dbops_tui.widgets.resource_tree import ResourcePage
 from dbops_tui.widgets.run_nodes import Parts, repairs_of
 from dbops_tui.widgets.run_tree import RunPage
 from dbops_tui.widgets.spans import text_of, width_of
+from dbops_tui.widgets.update_tree import UpdatePage, trend
 from fake_states import FAILED, NOW_MS, OK, RUNNING, task
 from hypothesis import given
 from hypothesis import strategies as st
@@ -339,6 +342,152 @@ def test_past_updates_say_cause_kind_and_which_one_the_platform_retried() -> Non
     assert line_with(text, "u-4400dd").endswith("full refresh")
     assert line_with(text, "u-3300ee").endswith("only silver.orders")
     assert lines[1].key == "url:https://x/pipelines/p-1/updates/u-7743aa10"
+
+
+# --- updates against the one before -----------------------------------------------------------------------------------
+
+
+def test_a_rule_says_how_it_did_against_the_update_before() -> None:
+    page = UpdatePage()
+    page.show(fake_states.update(), NOW_MS, fake_states.previous_update())
+    lines = [text_of(page.line(index, 90, LOOK)).rstrip() for index in range(page.count)]
+    assert line_with(lines, "valid_id").endswith("31 of 42.0k failed  worse: 12 of 40.1k before")
+    assert line_with(lines, "has_day").endswith("passed  better: 100 of 40.1k before")
+    page.show(fake_states.update(), NOW_MS)
+    assert "before" not in "".join(text_of(page.line(index, 90, LOOK)) for index in range(page.count))
+
+
+@given(*[st.integers(0, 10**6)] * 4)
+def test_a_trend_is_worse_only_where_a_larger_share_failed(good: int, bad: int, good_then: int, bad_then: int) -> None:
+    words = text_of(trend(Expectation("r", "d", good, bad), Expectation("r", "d", good_then, bad_then)))
+    if "worse" in words:
+        assert bad * (good_then + bad_then) > bad_then * (good + bad)
+    if "better" in words:
+        assert bad * (good_then + bad_then) < bad_then * (good + bad)
+
+
+async def test_an_update_says_that_the_platform_retries_it_and_keeps_its_history() -> None:
+    state = fake_states.pipeline()
+    assert state.update is not None
+    retry = replace(state.update, cause="RETRY_ON_FAILURE")
+    app = console(replace(state, update=retry))
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press("2")
+        await pilot.pause()
+        assert "retried by the platform" in screen_lines(app)[2]
+        await go_to_tab(pilot, app, "history")
+        text = screen_text(app)
+        assert "5 updates, 1 failed" in text
+        assert "the platform retried u-6600bb" in text
+        await pilot.press("1")
+        await done_with(app, pilot)
+        assert ("load_history", "pipelines.silver_dlt") in app.engine.calls  # type: ignore[attr-defined]
+
+
+async def done_with(app: ConsoleApp, pilot: Any) -> None:
+    await app.workers.wait_for_complete()
+    await pilot.pause()
+
+
+async def test_the_details_of_a_flow_compare_it_with_the_update_before() -> None:
+    app = console(fake_states.pipeline())
+    async with app.run_test(size=WIDE) as pilot:
+        app.go_to_tab("task")
+        await pilot.press("2", "j")
+        await pilot.pause()
+        text = screen_text(app)
+        assert "42,031  (40,100 in the update before)" in text
+        assert "worse: 12 of 40.1k before" in text
+
+
+# --- output -----------------------------------------------------------------------------------------------------------
+
+DBT_LOG = """10:00:01  Running with dbt=1.9.2
+10:00:09  Completed with 1 error and 1 warning:
+10:00:09    Database Error in model daily_sales (models/marts/daily_sales.sql)
+10:00:09  Done. PASS=12 WARN=1 ERROR=1 SKIP=2 TOTAL=16
+"""
+
+
+def output_text(**parts: Any) -> str:
+    return "\n".join(text_of(line.spans) for line in output_lines(None, TaskOutput("1", **parts)))
+
+
+def test_dbt_is_summed_up_with_the_models_that_failed() -> None:
+    text = output_text(logs=DBT_LOG)
+    assert "✗ dbt: 12 of 16 passed, 1 failed, 1 warned, 2 skipped" in text
+    assert "daily_sales  models/marts/daily_sales.sql" in text.split("log")[0]
+    assert "✓ dbt: 16 of 16 passed" in output_text(logs="Done. PASS=16 WARN=0 ERROR=0 SKIP=0 NO-OP=0 TOTAL=16")
+
+
+def test_items_of_the_exit_value_are_counted_and_few_that_failed_are_a_warning() -> None:
+    text = output_text(result='{"total": 40, "failed": 2, "failed_items": ["region_7", "region_9"]}')
+    assert "⊖ 38 of 40 items succeeded (95 %)" in text
+    assert "failed  region_7, region_9" in text
+    assert "✗ 1 of 2 items succeeded (50 %)" in output_text(
+        result='[{"id": "a", "status": "ok"}, {"id": "b", "status": "error"}]'
+    )
+
+
+def test_what_else_the_platform_tells_is_text_or_an_address_to_open() -> None:
+    extra = {"query": "SELECT *\nFROM dev.silver.orders", "query_link": "https://x/sql/1", "warehouse_id": "w-1"}
+    lines = output_lines(None, TaskOutput("1", extra=extra))
+    text = "\n".join(text_of(line.spans) for line in lines)
+    assert "FROM dev.silver.orders" in text
+    assert "warehouse id  w-1" in text
+    assert [line.key for line in lines if line.key] == ["url:https://x/sql/1"]
+
+
+async def test_the_log_of_a_running_task_is_asked_for_while_it_is_read_and_its_end_can_be_followed() -> None:
+    state = fake_states.running()
+    assert state.run is not None
+    tasks = tuple(replace(t, kind="python_wheel") for t in state.run.tasks)
+    state = replace(state, run=replace(state.run, tasks=tasks))
+    app = console(state)
+
+    def loads() -> int:
+        return sum(call == ("load_output", "t-silver_refresh") for call in app.engine.calls)  # type: ignore[attr-defined]
+
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press("2", "g", "j")
+        await go_to_tab(pilot, app, "output")
+        await until(pilot, lambda: loads() == 1)
+        for _ in range(3):
+            await publish(pilot, app, replace(state))
+        assert loads() == 1
+        await publish(pilot, app, replace(state, run=replace(state.run)))  # type: ignore[arg-type]
+        await until(pilot, lambda: loads() == 2)
+        for count in (50, 60):
+            log = "\n".join(f"line {n}" for n in range(count))
+            outputs = {"t-silver_refresh": TaskOutput("t-silver_refresh", logs=log)}
+            await publish(pilot, app, replace(app.state, outputs=outputs))
+            await pilot.press("G")
+            assert f"line {count - 1}" in screen_text(app)
+        log = "\n".join(f"line {n}" for n in range(80))
+        await publish(
+            pilot, app, replace(app.state, outputs={"t-silver_refresh": TaskOutput("t-silver_refresh", logs=log)})
+        )
+        assert "line 79" in screen_text(app)  # followed
+        before = loads()
+        ended = tuple(replace(t, state=OK, end_ms=NOW_MS) for t in tasks)
+        assert app.state.run is not None
+        await publish(pilot, app, replace(app.state, run=replace(app.state.run, tasks=ended)))
+        await until(pilot, lambda: loads() == before + 1)  # the whole of it, once it has ended
+
+
+# --- the tree of resources --------------------------------------------------------------------------------------------
+
+
+def test_a_running_resource_is_compared_with_what_is_usual() -> None:
+    def shown(usual: Usual) -> str:
+        statuses = fake_states.statuses()
+        going = replace(statuses["jobs.orchestrator"], history=fake_states.history((RUNNING, 0)), usual=usual)
+        page = ResourcePage()
+        page.show(fake_states.bundle(), {"jobs.orchestrator": going}, "")
+        return text_of(page.line(1, 44, LOOK))
+
+    assert shown(Usual(420_000, 480_000, 9)).rstrip().endswith("5m of ~7m")
+    assert shown(Usual(60_000, 70_000, 9)).rstrip().endswith("5m, slow")
 
 
 # --- on the screen ----------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from textual.filter import LineFilter
 from textual.geometry import Size
 from textual.screen import Screen
 
+from ..core.runs import TaskRun
 from ..core.state import State
 from ..widgets.bars import Bar
 from ..widgets.glyphs import ASCII, choose
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 PAINT_EVERY = 0.08  # seconds between two looks at a new State
 FOCUS_AFTER = 0.3  # seconds the cursor rests on a resource before the engine follows it
 NOTICE_FOR = 8.0  # seconds a notice stays
+LOGGING = frozenset({"spark_python", "python_wheel", "spark_jar", "dbt"})  # kinds of tasks that write a log
 WALKED = ("timeline", "graph", "history")  # tabs that stay when another resource is followed
 TOUCH_EVERY = 1.0  # seconds between two times the engine is told that keys are pressed
 CLOSE_WITHIN = 15.0  # seconds the engine has to finish what is in flight
@@ -131,6 +133,8 @@ class ConsoleApp(App[int], inherit_bindings=False):
         self._focus_wish = ""
         self._asked: set[str] = set()
         self._loaded: set[str] = set()
+        self._log_of: object = None  # the run as it was when the log of its running task was asked for
+        self._growing: set[str] = set()  # task runs whose output was asked for while they ran
         self._history_of: dict[str, str] = {}  # ref -> the newest run when its history was asked for
         self._excerpt_of: object = None
         self.chrome = Chrome(self)
@@ -398,13 +402,14 @@ class ConsoleApp(App[int], inherit_bindings=False):
         if (
             task is not None
             and task.run_id not in self._loaded
-            and task.run_id not in self.state.outputs
+            and (task.run_id not in self.state.outputs or task.run_id in self._growing)
             and not task.state.active
             and task.start_ms
             and (task.state.failed or self.panes.tab == "output")
         ):
             self._loaded.add(task.run_id)
             self.spawn(self.engine.load_output(task.run_id), "output")
+        self._load_growing_output(task)
         self._load_history()
         diagnosis = self.panes.diagnosis.diagnosis
         location = diagnosis.location if diagnosis is not None else None
@@ -416,6 +421,21 @@ class ConsoleApp(App[int], inherit_bindings=False):
             self._excerpt_of = wanted
             if bundle is not None and location is not None:
                 self.spawn(self._load_excerpt(bundle.root, location.file, location.line), "excerpt")
+
+    def _load_growing_output(self, task: TaskRun | None) -> None:
+        """Ask for the log of a running task that is being read, once for each look at its run."""
+        if (
+            task is not None
+            and task.state.active
+            and task.start_ms
+            and task.kind in LOGGING
+            and self.panes.tab == "output"
+            and self._layout.shows("detail")
+            and self._log_of is not self.state.run
+        ):
+            self._log_of = self.state.run
+            self._growing.add(task.run_id)
+            self.spawn(self.engine.load_output(task.run_id), "output")
 
     def _load_history(self) -> None:
         """Ask for past runs or updates where they are looked at, and again when there is a newer one."""

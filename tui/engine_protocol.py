@@ -80,9 +80,11 @@ class Engine(Protocol):
         """Start the loop on these resources."""
 
     async def expand(self, task_run_id: str) -> None:
-        """Load the nested run of a `run_job` task, or the next page of the iterations of a `for_each` task."""
+        """Load the nested run of a `run_job` task, the update of a `pipeline` task, or the next page of the iterations
+        of a `for_each` task."""
 
-    async def load_output(self, task_run_id: str) -> None: ...
+    async def load_output(self, task_run_id: str) -> None:
+        """Fill `state.outputs`; of a task that still runs with what there is so far."""
 
     async def load_history(self, ref: str) -> None:
         """Fill `state.past_runs[ref]` (with their tasks) or `state.past_updates[ref]`."""

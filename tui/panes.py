@@ -126,7 +126,7 @@ class Panes:
             run_page.show_parts(state.run, parts, now_ms)
         updates = (self.update, self.update_timeline) if self.tab == "timeline" else (self.update,)
         for update_page in updates:
-            update_page.show(state.update, now_ms)
+            update_page.show(state.update, now_ms, state.previous_update, self.marked)
         self._show_run_head(state, now_ms)
         self.events.show(state.events)
         self.cli.show(state.cli_lines)
@@ -148,7 +148,9 @@ class Panes:
         if of_resource and resource is not None:
             lines = resource_lines(resource, state.statuses.get(resource.ref), now_ms // 60_000 * 60_000, glyphs)
         elif self.is_pipeline(state) and state.update is not None:
-            lines = [*flow_lines(flow, glyphs), TextLine()] if flow is not None else []
+            before = state.previous_update
+            was = next((f for f in before.flows if f.name == flow.name), None) if before and flow else None
+            lines = [*flow_lines(flow, glyphs, was), TextLine()] if flow is not None else []
             lines += update_lines(state.update, glyphs)
         elif task is not None:
             lines = task_lines(
@@ -173,6 +175,7 @@ class Panes:
         else:
             lines = []
         self.task.set_lines(lines, empty=[(("Nothing is chosen.", "muted"),)])
+        self.output.may_grow(task is not None and task.state.active)
         output = state.outputs.get(task.run_id) if task is not None else None
         seen = (task, output)
         if self._output_of == () or seen != self._output_of:

@@ -16,6 +16,7 @@ from .glyphs import Glyphs, pipeline_look, state_look, state_words
 from .page import TextLine
 from .spans import Spans, paragraphs, span
 from .theme import linked
+from .update_tree import trend
 from .words import ago, brief, count, duration, iso_clock, moment, size, until
 
 if TYPE_CHECKING:
@@ -206,15 +207,19 @@ def update_lines(update: Update, glyphs: Glyphs) -> list[TextLine]:
     return _known(lines)
 
 
-def flow_lines(flow: Flow, glyphs: Glyphs) -> list[TextLine]:
-    """One flow of an update: what it reads, how much it wrote, and its rules of data quality."""
+def flow_lines(flow: Flow, glyphs: Glyphs, before: Flow | None = None) -> list[TextLine]:
+    """One flow of an update: what it reads, how much it wrote, and its rules of data quality; `before` is the same
+    flow in the update before."""
+    rules = {(rule.dataset, rule.name): rule for rule in before.expectations} if before is not None else {}
     sign, role, word = pipeline_look(flow.status, glyphs)
     lines = [
         TextLine(((f"{sign} ", role), span(flow.name, "b"), span(f"  {word}", role))),
         TextLine(),
         fact("dataset", flow.dataset) if flow.dataset and flow.dataset != flow.name else None,
         fact("reads", ", ".join(flow.inputs)) if flow.inputs else None,
-        fact("rows", count(flow.rows)) if flow.rows is not None else None,
+        fact("rows", count(flow.rows) + _was(flow.rows, before.rows if before else None))
+        if flow.rows is not None
+        else None,
         fact("upserted", count(flow.upserted)) if flow.upserted is not None else None,
         fact("deleted", count(flow.deleted)) if flow.deleted is not None else None,
         fact("dropped", count(flow.dropped), "warn") if flow.dropped else None,
@@ -227,9 +232,20 @@ def flow_lines(flow: Flow, glyphs: Glyphs) -> list[TextLine]:
         words = f"{rule.failed:,} of {total:,} failed" if rule.failed else f"{total:,} passed"
         sign, role = (glyphs.partly, "warn") if rule.failed else (glyphs.ok, "ok")
         lines.append(
-            TextLine(((f"{sign} ", role), span(f"{rule.name}  ", ""), (words, role if rule.failed else "muted")))
+            TextLine(
+                (
+                    (f"{sign} ", role),
+                    span(f"{rule.name}  ", ""),
+                    (words, role if rule.failed else "muted"),
+                    *trend(rule, rules.get((rule.dataset, rule.name))),
+                )
+            )
         )
     return _known(lines)
+
+
+def _was(now: int | None, before: int | None) -> str:
+    return f"  ({count(before)} in the update before)" if before is not None and before != now else ""
 
 
 def parameters_of(resource: Resource) -> tuple[tuple[str, str], ...]:

@@ -151,17 +151,24 @@ class EventsPage(Page):
         return not self._sieve.finished
 
     def go_on(self) -> None:
+        seen = self.count - self.top
         self._look_on()
-        self.touch()
+        # What is found far off changes nothing on screen but the numbers.
+        if seen < SHOWN_AT_ONCE or not self.unfinished:
+            self.touch()
+        self.touch_head()
 
     def _look_on(self) -> None:
-        offset = self.cursor - self.top
+        """Work for a moment. What is found above moves the place down with it."""
+        offset, moved, empty = self.cursor - self.top, 0, not self.count
         end = time.perf_counter() + SLICE
         while not self._sieve.finished:
-            self._sieve.step()
+            moved += self._sieve.step()
             if time.perf_counter() >= end:
                 break
-        if self.count and self._target >= 0 and not self.follow:
+        if not self.count or self.follow:
+            self.cursor, self.top = (self.cursor + moved, self.top + moved) if not empty else (self.cursor, self.top)
+        elif self._target >= 0:
             self.cursor = min(self._sieve.position(self._target), self.count - 1)
             self.top = max(0, self.cursor - offset)
 

@@ -6,15 +6,18 @@ Never keeps the log twice: lines are cut out of one text when they are drawn or 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..core.runs import TaskOutput, TaskRun
 from .glyphs import UNICODE, Glyphs
 from .page import TextLine, TextPage
 from .spans import Span, Spans, cells, crop, pad, paragraphs, span
+from .theme import linked
 from .words import plural
 
+_DBT = re.compile(r"Done\. PASS=(\d+) WARN=(\d+) ERROR=(\d+) SKIP=(\d+)(?: NO-OP=\d+)? TOTAL=(\d+)")
+_DBT_FAILED = re.compile(r"(?:Failure|\w+ Error) in (?:model|test|seed|snapshot|unit_test) (\S+)(?: \(([^)\n]+)\))?")
 _STEP = re.compile(r"\[Step (\d{1,4})/(\d{1,4})\]([^\n]*)", re.IGNORECASE)
 _MAX_LINES = 5_000
 _FAILED_WORDS = frozenset({"failed", "failure", "error", "false"})
@@ -36,6 +39,8 @@ def output_lines(task: TaskRun | None, output: TaskOutput | None, glyphs: Glyphs
     step = last_step(output.logs) or last_step(output.error_trace)
     if step is not None:
         lines += [_step_line(step, task, glyphs), TextLine()]
+    summary = [*_items_lines(output.result, glyphs), *_dbt_lines(output.logs, glyphs)]
+    lines += [*summary, TextLine()] if summary else []
     if output.error:
         lines += _section("error", "error")
         lines += [TextLine(line) for line in paragraphs(output.error, "error", limit=200)]
@@ -57,11 +62,60 @@ def output_lines(task: TaskRun | None, output: TaskOutput | None, glyphs: Glyphs
         lines += [TextLine((span(line, _log_role(line)),)) for line in log[-_MAX_LINES:]]
         if output.logs_truncated:
             lines.append(_cut(task))
-    for name, link in output.extra.items():
-        lines.append(TextLine((span(f"{name}  ", "muted"), span(link, "accent")), key=f"url:{link}"))
+    lines += _extra_lines(output.extra)
     while lines and not lines[-1].spans:
         lines.pop()
     return lines or [TextLine((("The task put out nothing.", "muted"),))]
+
+
+def _items_lines(result: str, glyphs: Glyphs) -> list[TextLine]:
+    """How many of its items a task did, where its exit value says so, with those that failed."""
+    if not result:
+        return []
+    from ..core.run_stats import share_of_result  # here, because the first paint needs none
+
+    share = share_of_result(result)
+    if share is None or share.succeeded == share.total:
+        return []
+    sign, role = (glyphs.partly, "warn") if share.enough() else (glyphs.failed, "error")
+    lines = [TextLine(((f"{sign} ", role), (share.words, f"{role}+b")))]
+    if share.failed:
+        shown = ", ".join(share.failed[:20]) + (f" and {len(share.failed) - 20} more" if len(share.failed) > 20 else "")
+        lines.append(TextLine((("failed  ", "muted"), span(shown, role)), indent=8))
+    return lines
+
+
+def _dbt_lines(logs: str, glyphs: Glyphs) -> list[TextLine]:
+    """What dbt says of itself at its end, with the models and tests that failed."""
+    ends = list(_DBT.finditer(logs))
+    if not ends:
+        return []
+    good, warned, bad, skipped, total = (int(number) for number in ends[-1].groups())
+    role = "error" if bad else "warn" if warned else "ok"
+    sign = glyphs.failed if bad else glyphs.partly if warned else glyphs.ok
+    words = f"dbt: {good} of {total} passed"
+    words += "".join(f", {n} {word}" for n, word in ((bad, "failed"), (warned, "warned"), (skipped, "skipped")) if n)
+    lines = [TextLine(((f"{sign} ", role), (words, f"{role}+b")))]
+    for name, place in dict.fromkeys(match.groups() for match in _DBT_FAILED.finditer(logs)):
+        lines.append(TextLine((("  ", ""), span(name, "error"), span(f"  {place}" if place else "", "muted"))))
+    return lines[:40]
+
+
+def _extra_lines(extra: Mapping[str, str]) -> list[TextLine]:
+    """What else the platform tells of a task: addresses to open, the text of a query, a note."""
+    lines: list[TextLine] = []
+    for name, value in extra.items():
+        label = name.replace("_", " ")
+        if value.startswith(("https://", "http://")):
+            lines.append(
+                TextLine((span(f"{label}  ", "muted"), span(value, linked("accent", value))), key=f"url:{value}")
+            )
+        elif "\n" in value or len(value) > 60:
+            lines += [TextLine(), *_section(label, "muted")]
+            lines += [TextLine(line) for line in paragraphs(value, limit=200)]
+        else:
+            lines.append(TextLine((span(f"{label}  ", "muted"), span(value))))
+    return lines
 
 
 def _section(name: str, role: str) -> list[TextLine]:
@@ -183,6 +237,12 @@ class LogPage(TextPage):
         self.can_follow = self.follow = follow
         self.needle: re.Pattern[str] | None = None
         self._hit = -1
+
+    def may_grow(self, grows: bool) -> None:
+        """Whether more lines are to come: then its end can be followed (`G`)."""
+        if grows != self.can_follow:
+            self.can_follow, self.follow = grows, False
+            self.touch_head()
 
     def search(self, pattern: re.Pattern[str] | None, height: int, *, back: bool = False) -> tuple[int, int]:
         """Go to the next line with `pattern`: (which one, how many there are); (0, 0) where there is none."""

@@ -142,6 +142,13 @@ class ResourcePage(OutlinePage[Item]):
             return sign, role, (f"{done}/{total} {status.progress_unit}".strip(), role)
         elapsed = (last.end_ms or look.now_ms) - last.start_ms if last.start_ms else 0
         if last.state.active:
+            usual = status.usual if status is not None else None
+            if usual is not None and elapsed >= 60_000:
+                from ..core.run_stats import longer_than_usual  # here, because the first paint needs none
+
+                if longer_than_usual(elapsed, usual):
+                    return sign, role, (f"{_slow(elapsed)}, slow", "warn")
+                return sign, role, (f"{_slow(elapsed)} of ~{brief(usual.median_ms)}", role)
             return sign, role, (f"{state_words(last.state)} {_slow(elapsed)}".strip(), role)
         if last.state.succeeded:
             return sign, role, (brief(elapsed) if elapsed else "", "muted")

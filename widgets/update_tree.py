@@ -6,6 +6,7 @@ Never sums anything itself: the model holds what the events added up to.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Set
 
 from ..core.pipelines import Expectation, Flow, Update
 from .beam import Window, axis, beam, window_of
@@ -28,11 +29,25 @@ class UpdatePage(OutlinePage[FlowItem]):
         self._held: dict[str, Node[FlowItem]] = {}
         self._label = 12
         self._window = Window(0, 60_000)
+        self._previous: Update | None = None
+        self._marked: Set[str] = frozenset()
+        self._before: dict[tuple[str, str, str], Expectation] = {}
 
-    def show(self, update: Update | None, now_ms: int) -> None:
-        """Show `update`; flows that do not differ keep their node."""
-        if update is self.update and update is not None:
+    def show(
+        self, update: Update | None, now_ms: int, previous: Update | None = None, marked: Set[str] = frozenset()
+    ) -> None:
+        """Show `update`; flows that do not differ keep their node. `previous` is the one before, for the trend;
+        `marked` are the datasets that were chosen."""
+        if update is self.update and update is not None and previous is self._previous and marked is self._marked:
             return
+        if (previous, marked) != (self._previous, self._marked):
+            self.touch()
+        self._previous, self._marked = previous, marked
+        self._before = {
+            (flow.name, rule.dataset, rule.name): rule
+            for flow in (previous.flows if previous is not None else ())
+            for rule in flow.expectations
+        }
         if update is None or self.update is None or update.update_id != self.update.update_id:
             self.cursor, self.top = 0, 0
             self._choice = {}
@@ -112,13 +127,15 @@ class UpdatePage(OutlinePage[FlowItem]):
         data, glyphs = node.data, look.glyphs
         label, bar, note = self._columns(width)
         if isinstance(data, Expectation):
-            return self._rule(data, label, look)
+            flow = node.key.partition("/")[0]
+            return self._rule(data, self._before.get((flow, data.dataset, data.name)), label, look)
         sign, role, word = pipeline_look(data.status, glyphs)
         twist = (glyphs.opened if self.is_open(node) else glyphs.closed) if node.branch else " "
         start, end = iso_ms(data.start), iso_ms(data.end)
         elapsed = duration((end or look.now_ms) - start) if start else glyphs.dash
         line: list[Span] = [
-            (f"{twist} ", "faint"),
+            (twist, "faint"),
+            (glyphs.chosen if (data.dataset or data.name) in self._marked else " ", "accent+b"),
             (f"{sign} ", role),
             (pad(span(data.name)[0], label - 4), ""),
             (f"{elapsed:>8} ", "muted"),
@@ -130,7 +147,7 @@ class UpdatePage(OutlinePage[FlowItem]):
             line += flow_note(data, word, role)
         return tuple(line)
 
-    def _rule(self, rule: Expectation, label: int, look: Look) -> Spans:
+    def _rule(self, rule: Expectation, before: Expectation | None, label: int, look: Look) -> Spans:
         total = rule.passed + rule.failed
         sign, role = (look.glyphs.partly, "warn") if rule.failed else (look.glyphs.ok, "ok")
         words = f"{short_count(rule.failed)} of {short_count(total)} failed" if rule.failed else "passed"
@@ -140,7 +157,20 @@ class UpdatePage(OutlinePage[FlowItem]):
             (pad(span(rule.name)[0], max(4, label - 6)), "muted"),
             (f" {percent(rule.passed, total):>7} ", "muted"),
             (words, role if rule.failed else "faint"),
+            *trend(rule, before),
         )
+
+
+def trend(rule: Expectation, before: Expectation | None) -> Spans:
+    """How a rule did against the update before: better or worse, and what it was; nothing where it did the same."""
+    if before is None or not before.passed + before.failed or not rule.passed + rule.failed:
+        return ()
+    now, then = rule.failed / (rule.passed + rule.failed), before.failed / (before.passed + before.failed)
+    was = f"{short_count(before.failed)} of {short_count(before.passed + before.failed)}" if before.failed else "none"
+    if abs(now - then) < 0.000_05:
+        return ((", as before", "faint"),) if rule.failed else ()
+    word, role = ("worse", "error") if now > then else ("better", "ok")
+    return ((f"  {word}", role), (f": {was} before", "muted"))
 
 
 def flow_note(flow: Flow, word: str, role: str) -> list[Span]:
