@@ -145,6 +145,7 @@ WRAPPER_CLASSES: Final = frozenset(
     ("STREAM_FAILED", "TASK_WRITE_FAILED", "FAILED_READ_FILE", "DATA_SOURCE_EXTERNAL_ERROR")
 )
 SQL_STATE: Final = re.compile(r"SQL ?-?STATE:? ?[0-9A-Z]{5}\b", re.IGNORECASE)
+_MESSAGE: Final = re.compile(r"\(http|:? [\w`'\"(<\[]")
 _QUOTED_NAME: Final = re.compile(r"`[^`]{1,120}`(?:\.`[^`]{1,120}`){0,3}")
 _SUGGESTION: Final = re.compile(
     r"[Dd]id you mean(?: one of the following)?\??:?,? ?(?:to use )?(?:the profile )?"
@@ -182,10 +183,23 @@ def error_classes(passage: Passage) -> Iterator[tuple[str, int, int]]:
     """Spark and Delta error classes as (class or class.sub, start, end), whether or not a row knows them."""
     for found in _ERROR_CLASS.finditer(passage.flat):
         name = found["a"] or found["b"] or found["c"] or found["d"]
-        if found["a"] and "_" not in name and "." not in name and not _is_single_word_class(passage.flat, found.end()):
+        if name.partition(".")[0] in _NOT_A_CLASS:
             continue
-        if name.partition(".")[0] not in _NOT_A_CLASS:
-            yield name, found.start(), found.end()
+        if found["a"] and not _is_bracketed_class(passage, name, found.start(), found.end()):
+            continue
+        yield name, found.start(), found.end()
+
+
+def _is_bracketed_class(passage: Passage, name: str, start: int, end: int) -> bool:
+    """Whether `[NAME]` opens a message; tools that mask values write `[NAME]` as well, within or instead of one."""
+    text = passage.flat
+    if start and (text[start - 1].isalnum() or text[start - 1] in "/\"'=_-.@"):
+        return False
+    if "_" not in name and "." not in name:
+        return _is_single_word_class(text, end)
+    if SQL_STATE.search(text, end, end + 1500):
+        return True
+    return bool(_MESSAGE.match(text, end)) and end < passage.line_bounds(start)[1] - 2
 
 
 def exception_names(passage: Passage) -> Iterator[tuple[str, int, int]]:
