@@ -24,6 +24,7 @@ PAGES = 8  # of one fetch
 NEAR = (60_000_000, 50)  # microseconds, events
 FAR = (600_000_000, 400)
 FAR_EVERY = 8
+AT_ONCE = 250  # events that are taken in without a break: a few milliseconds
 LAST_LOOKS = 4  # at an update that has ended without its last event
 DOUBTS = 2
 _NAME = re.compile(r"[\w.:-]{1,200}\Z")
@@ -150,7 +151,10 @@ class EventFeed:
         found = answer.get("events")
         events = [raw for raw in found if isinstance(raw, dict)] if isinstance(found, list) else []
         mine = [raw for raw in events if self._is_mine(raw)]
-        self._fold.take(self._log.take(mine))
+        for first in range(0, len(mine), AT_ONCE):
+            # Whoever draws has a turn in between. A page that is left half taken is read again as a whole.
+            await asyncio.sleep(0)
+            self._fold.take(self._log.take(mine[first : first + AT_ONCE]))
         self._advance(chain, events)
         following = answer.get("next_page_token")
         chain.token = following if isinstance(following, str) and following != token else ""

@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import translate
 from itertools import compress
 
-from .event_blocks import BLOCK, BLOCK_BITS
+from .event_blocks import BLOCK, BLOCK_BITS, SEPARATOR
 from .event_json import Kind
 from .event_log import EventLog, EventView, merged
 
@@ -124,6 +124,7 @@ class Sieve:
         self._pattern = pattern_of(wanted.text)
         self._needle, self._folded = _needle_of(wanted.text)
         self._may: dict[int, bool] = {}
+        self._found_in: dict[int, bytes] = {}  # the last block only
         self._begin(view, at)
 
     def _begin(self, view: EventView, at: int) -> None:
@@ -252,28 +253,48 @@ class Sieve:
             return rows
         if verdicts == {NO} or (verdicts <= {NO, BY_MESSAGE} and not self._may_hold(block)):
             return array("I")
+        if verdicts == {BY_MESSAGE}:
+            place = rows[0] & (BLOCK - 1)
+            return array("I", compress(rows, self._hits(block)[place : place + len(rows)]))
         return self._each(rows)
 
     def _each(self, rows: array[int]) -> array[int]:
         verdicts = bytes(map(self._verdicts.__getitem__, map(self.log.kind_numbers.__getitem__, rows)))
         if self._pattern is None or not (verdicts.count(BY_MESSAGE) or verdicts.count(BY_ERROR)):
             return array("I", compress(rows, verdicts))
-        search, messages = self._pattern.search, self.log.blocks.messages
+        search = self._pattern.search
         found = array("I")
-        block, texts, hopeful = -1, [""], False
+        block = -1
+        hits: Sequence[object] = ()
         for row, verdict in zip(rows, verdicts, strict=True):
             if verdict == NO:
                 continue
             if verdict != YES:
                 if row >> BLOCK_BITS != block:
                     block = row >> BLOCK_BITS
-                    hopeful = self._may_hold(block)
-                    texts = messages(block) if hopeful else texts
-                hit = hopeful and search(texts[row & (BLOCK - 1)]) is not None
-                if not hit and not (verdict == BY_ERROR and search(self.log.error_text(row)) is not None):
+                    hits = self._hits(block)
+                if not hits[row & (BLOCK - 1)] and not (verdict == BY_ERROR and search(self.log.error_text(row))):
                     continue
             found.append(row)
         return found
+
+    def _hits(self, block: int) -> Sequence[object]:
+        """For each message of a block whether it has the text."""
+        held = self._found_in.get(block)
+        if held is None:
+            text, needle = self.log.blocks.text(block), self._needle
+            if needle and not self._may_hold(block):
+                held = bytes(BLOCK)
+            elif needle and not (self._folded and not text.isascii()):
+                text = text.lower() if self._folded else text
+                held = bytes([needle in message for message in text.split(SEPARATOR.encode())])
+            else:
+                assert self._pattern is not None
+                search = self._pattern.search
+                held = bytes([search(message) is not None for message in self.log.blocks.messages(block)])
+            if self.log.blocks.sealed(block):
+                self._found_in = {block: held}
+        return held
 
     def _may_hold(self, block: int) -> bool:
         """Whether any message of a block can have the text: one search in all of it spares a thousand."""

@@ -43,7 +43,7 @@ class EventLog:
         self._redactor = redactor or Redactor()
         # A dict of text and numbers, and tuples of text, are nothing that the garbage collector has to walk through: a
         # set or a list of a million would hold up the console each time it does.
-        self._row_of: dict[str, int] = {}
+        self._known: dict[str, int] = {}
         self._ids: list[tuple[str, ...]] = []
         self._open_ids: list[str] = []
         self._times = array("q")
@@ -77,13 +77,13 @@ class EventLog:
 
     def take(self, raws: Iterable[Mapping[str, Any]]) -> list[Keyed]:
         """As `add`, but gives the new events as they came, with what orders them: for whoever adds them up."""
-        known = self._row_of
+        known = self._known
         new: list[Keyed] = []
         for raw in raws:
             if isinstance(raw, dict):
                 item = keyed(raw)
                 if item[2] not in known:
-                    known[item[2]] = -1
+                    known[item[2]] = 1
                     new.append(item)
         if new:
             # No two ids are the same, so the events themselves are never compared.
@@ -99,7 +99,6 @@ class EventLog:
         self._blocks.add(messages, map(extras, raws))
         self._times.extend(times)
         self._sequences.extend(sequences)
-        self._row_of.update(zip(ids, range(first, first + len(ids)), strict=True))
         self._open_ids.extend(ids)
         while len(self._open_ids) >= BLOCK:
             self._ids.append(tuple(self._open_ids[:BLOCK]))
@@ -110,7 +109,7 @@ class EventLog:
             self._block_kinds.append(tuple(set(self._kinds[begin : begin + BLOCK])))
         for row, raw in enumerate(raws, first):
             text = raw.get("timestamp")
-            if type(text) is not str or not is_usual(text) or not times[row - first]:
+            if not (type(text) is str and len(text) == 24 and is_usual(text) and times[row - first]):
                 self._odd_times[row] = timestamp_text(raw)
         batch = array("I", range(first, len(self)))
         self.arrived.extend(batch)
@@ -119,7 +118,7 @@ class EventLog:
 
     def _messages(self, raws: tuple[dict[str, Any], ...]) -> list[str]:
         """The messages, safe. Many are the same, and one that was met before needs no second look."""
-        texts = [words(raw.get("message")) for raw in raws]
+        texts = [text if type(text := raw.get("message")) is str else words(text) for raw in raws]
         known = dict.fromkeys(texts)
         distinct = list(known)
         made = inert_texts(distinct, self._safe)

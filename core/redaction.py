@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
@@ -94,6 +95,8 @@ _HINTS = (
     *("ghu_", "ghs_", "ghr_", "github_pat", "glpat", "xox", "aiza", "hf_", "pypi-", "npm_"),
 )
 
+_LONG = 4_000  # characters from which on it pays to look for all hints at once
+
 # The end of a line that may be the first part of a wrapped secret: what stands there goes, and the next line is looked
 # at. JSON text has its line ends as two characters.
 _LINE_END = _Pattern(r"(\r?\n|\\r\\n|\\n)")
@@ -135,7 +138,17 @@ def redact(text: str) -> str:
 
 def _hinted(text: str) -> bool:
     low = text.lower()
+    if len(low) > _LONG:
+        return bool(_hint_finder().find_matches_as_indexes(low.encode("utf-8", "replace")))
     return any(hint in low for hint in _HINTS)
+
+
+@cache
+def _hint_finder() -> Any:
+    """All hints in one pass: for long texts many times faster than one after the other."""
+    from ahocorasick_rs import BytesAhoCorasick
+
+    return BytesAhoCorasick([hint.encode() for hint in _HINTS])
 
 
 def _redact_lines(text: str, carry: _Carry) -> str:

@@ -38,6 +38,9 @@ MOVES: tuple[tuple[str, str, str, str], ...] = (
 )
 
 
+BREATH = 0.001  # seconds between two slices of a page's work
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """How a view is joined to its neighbours: a line on its left, and the corner and crossings of its top line."""
@@ -167,7 +170,8 @@ class LineView(Widget, can_focus=True):
             self.post_message(self.Moved(self, page, key))
         if page.unfinished and not self._going_on:
             self._going_on = True
-            self.call_later(self._go_on)
+            # By a timer: one message after the other would not let anything else have its turn.
+            self.set_timer(BREATH, self._go_on)
 
     def _go_on(self) -> None:
         """Let the page do a slice of its work and show what came of it; keys have their turn in between."""
