@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -208,11 +209,21 @@ async def test_what_was_put_into_better_words_is_left_as_it_is(program: Program,
 async def test_where_there_is_nothing_to_learn_it_says_so(program: Program, journal: Journal) -> None:
     ended = program("matrix", "learn", "--json")
     assert (ended.code, ended.last["code"]) == (1, "no_loop")
-    loop = taught()
-    await keep(journal, LoopRecord(**{**{n: getattr(loop, n) for n in loop.__slots__}, "rounds": ()}))
+    await keep(journal, replace(taught(), rounds=()))
     ended = program("matrix", "learn", "--json")
     assert (ended.code, ended.last["code"]) == (1, "nothing_learned")
     assert "nothing failed in it" in ended.last["message"]
+
+
+async def test_what_the_rows_mended_at_once_is_no_new_row(program: Program, journal: Journal) -> None:
+    loop = taught()
+    (error,) = loop.rounds[0].errors
+    known = replace(UNKNOWN, cause="driver_oom", row="clusters.driver_oom")
+    await keep(journal, replace(loop, rounds=(replace(loop.rounds[0], errors=(replace(error, diagnosis=known),)),)))
+    ended = program("matrix", "learn", "--json")
+    assert (ended.code, ended.last["code"]) == (1, "nothing_learned")
+    assert "its rows knew what to do" in ended.last["message"]
+    assert not (program.root / ".dbops").exists()
 
 
 async def test_read_only_writes_no_row(program: Program, journal: Journal) -> None:

@@ -39,9 +39,9 @@ SAID: list[tuple[ev.EngineEvent, str]] = [
     (ev.RunStartedEvent("jobs.nightly", "repair", "7"), "Repairing jobs.nightly: 7"),
     (
         ev.RunChanged("jobs.nightly", "7", "failed", "Task work failed.", 61_000),
-        "jobs.nightly is failed after 61 s: Task work failed.",
+        "jobs.nightly: failed after 61 s, Task work failed.",
     ),
-    (ev.TaskChanged("jobs.nightly", "7", "work", "71", "running", 1), "Task work (attempt 2) is running."),
+    (ev.TaskChanged("jobs.nightly", "7", "work", "71", "running", 1), "Task work (attempt 2): running."),
     (
         ev.PipelineEventSeen("pipelines.live", "u", "ERROR", "flow_progress", "Flow x failed.", "t"),
         "pipelines.live ERROR: Flow x failed.",

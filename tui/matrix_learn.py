@@ -42,9 +42,10 @@ def learn(place: Place, arguments: argparse.Namespace) -> int:
         raise Refused("read-only: no row is written", flag="start without read_only in the settings")
     loop = asyncio.run(_last_loop(place))
     lessons = lessons_of(loop.record)
-    drafts = [(lesson, text) for lesson in offered(lessons) or lessons if (text := draft_row(lesson))]
+    drafts = [(lesson, text) for lesson in offered(lessons) if (text := draft_row(lesson))]
     if not drafts:
-        why = "nothing failed in it" if not lessons else "what failed says too little to be known again"
+        why = "what failed says too little to be known again" if offered(lessons) else "its rows knew what to do"
+        why = why if lessons else "nothing failed in it"
         text = f"there is nothing to learn from loop {loop.record.loop_id}: {why}"
         raise Stop(text, code="nothing_learned", exit_code=EXIT_FAILED)
     folder = user_folder(place.env, place.config.matrix) if arguments.user else bundle_folder(place.root)

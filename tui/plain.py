@@ -65,10 +65,10 @@ def sentence(event: ev.EngineEvent) -> str:
             where = event.url or event.run_id or event.update_id
             return f"{verb} {_one(event.key)}" + (f": {_one(where)}" if where else ".")
         case ev.RunChanged():
-            return f"{_one(event.key)} is {_one(event.state)}{_took(event.elapsed_ms)}{_after(event.message)}."
+            return f"{_one(event.key)}: {_one(event.state)}{_took(event.elapsed_ms)}{_and(event.message)}."
         case ev.TaskChanged():
             again = f" (attempt {event.attempt + 1})" if event.attempt else ""
-            return f"Task {_one(event.task_key)}{again} is {_one(event.state)}{_after(event.message)}."
+            return f"Task {_one(event.task_key)}{again}: {_one(event.state)}{_and(event.message)}."
         case ev.PipelineEventSeen():
             told = event.level in ("WARN", "ERROR") or event.flow or event.event_type == "update_progress"
             return f"{_one(event.key)} {_one(event.level)}: {_one(event.message)}" if told else ""
@@ -143,6 +143,12 @@ def _after(text: str) -> str:
     """A reason behind a colon, without its own full stop; empty where there is none."""
     said = _bare(text)
     return f": {said}" if said else ""
+
+
+def _and(text: str) -> str:
+    """A message behind a comma; empty where there is none."""
+    said = _bare(text)
+    return f", {said}" if said else ""
 
 
 def _bare(text: str) -> str:
