@@ -25,6 +25,7 @@ from .yaml_marks import YamlProblem, read
 _SURE = 0.8
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.\[\]-]{0,300})\}")
 _MOST_DEPTH = 7
+_WANTS_ENDING = "Local notebook references are expected"
 
 
 def reference(diagnosis: Diagnosis, context: Context) -> list[Fix]:
@@ -171,9 +172,12 @@ def wrong_path(diagnosis: Diagnosis, context: Context) -> list[Fix]:
             written = str(spot.value.value)
             if written.rstrip("/").split("/")[-1] != tail or written.startswith("/") or "${" in written:
                 continue
-            if _resolved(context.bundle, document.file, written):
+            if _WANTS_ENDING in context.text:
+                right, confidence = _with_ending(context.bundle, document.file, written)
+            elif _resolved(context.bundle, document.file, written):
                 continue
-            right, confidence = _right_path(context.bundle, document.file, written)
+            else:
+                right, confidence = _right_path(context.bundle, document.file, written)
             if right:
                 splices = [document.set_value(spot, right)]
                 fixes += yaml_proposal(context, f"{written} → {right}", {document.file: splices}, confidence=confidence)
@@ -199,9 +203,6 @@ def _right_path(bundle: Bundle, declared_in: str, written: str) -> tuple[str, fl
         return right[0], 0.93
     if right:
         return "", 0.0
-    with_ending = [written + suffix for suffix in NOTEBOOK_SUFFIXES if _is_file(bundle, declared_in, written + suffix)]
-    if len(with_ending) == 1 and not written.endswith(NOTEBOOK_SUFFIXES):
-        return with_ending[0], 0.95
     tail = written.split("/")[-1]
     near, ratio, alone = best_match(tail, _names_beside(bundle, declared_in, written), cutoff=0.75)
     if near:
@@ -211,6 +212,14 @@ def _right_path(bundle: Bundle, declared_in: str, written: str) -> tuple[str, fl
         relative = os.path.relpath(moved[0], os.path.dirname(declared_in) or ".").replace(os.sep, "/")
         return relative if relative.startswith(".") else f"./{relative}", 0.85
     return "", 0.0
+
+
+def _with_ending(bundle: Bundle, declared_in: str, written: str) -> tuple[str, float]:
+    """The path with the extension of the notebook that is there, where the CLI asks for it."""
+    if written.endswith(NOTEBOOK_SUFFIXES):
+        return "", 0.0
+    names = [written + suffix for suffix in NOTEBOOK_SUFFIXES if _is_file(bundle, declared_in, written + suffix)]
+    return (names[0], 0.95) if len(names) == 1 else ("", 0.0)
 
 
 def _joined(declared_in: str, written: str) -> str:

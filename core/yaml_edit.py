@@ -14,11 +14,12 @@ from typing import Any
 import yaml
 
 from ..matrix.model import Edit
-from .yaml_marks import Path_, YamlProblem, parse
+from .yaml_marks import Path_, YamlProblem, parse, resolve
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-# Plain text that stays text: no indicator at its start, no `: ` or ` #` in it, and no word of another type.
-_PLAIN = re.compile(r"[A-Za-z_/$.][^\n\r\t:#\[\]{},&*!|>'\"%@`]*")
+# Plain text that stays text, also within brackets: no indicator at its start, no `: ` or ` #` in it.
+_PLAIN = re.compile(r"(?:[A-Za-z0-9_/.(]|\$\{[\w.\[\]-]{1,200}\})(?:[^\n\r\t,\[\]{}]|\$\{[\w.\[\]-]{1,200}\})*")
+_NOT_PLAIN = re.compile(r":(?:\s|$)|\s#|\s$")
 _OTHER_TYPE = re.compile(r"true|false|null|yes|no|on|off|~|[-+.]?[\d.]+([eE][-+]?\d+)?|0x[\da-fA-F]+", re.IGNORECASE)
 _COMMENT = re.compile(r"(?:^|\s)#")
 
@@ -144,7 +145,7 @@ class YamlFile:
     def set_number(self, spot: Spot, number: str) -> Splice | None:
         """Give the entry another number as its value; None where it is none now."""
         node = spot.value
-        if not isinstance(node, yaml.ScalarNode) or node.style is not None or not str(node.value).isdigit():
+        if not isinstance(node, yaml.ScalarNode) or node.style or not str(node.value).isdigit():
             return None
         return Splice(self._offset(node.start_mark), self._offset(node.end_mark), number)
 
@@ -330,8 +331,12 @@ def scalar(text: str) -> str:
 
 
 def _stays_text(text: str) -> bool:
-    return (bool(_PLAIN.fullmatch(text)) and not _OTHER_TYPE.fullmatch(text) and text == text.strip()) or bool(
-        re.fullmatch(r"\$\{[\w.\[\]-]{1,200}\}", text)
+    return (
+        bool(_PLAIN.fullmatch(text))
+        and text.isprintable()
+        and not _NOT_PLAIN.search(text)
+        and not _OTHER_TYPE.fullmatch(text)
+        and isinstance(resolve(text), str)
     )
 
 
