@@ -107,6 +107,14 @@ def with_bundle(folder: Path, text: str = SMALL) -> Program:
     return program
 
 
+def stand_in(folder: Path) -> Path:
+    """The stand-in CLI as a program in `folder`."""
+    script = folder / "databricks"
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m dbops_tui.sandbox cli "$@"\n')
+    script.chmod(0o755)
+    return script
+
+
 @dataclass
 class Deployed:
     """A sample bundle, deployed to a sandbox by the stand-in CLI."""
@@ -149,10 +157,7 @@ def deployed(folder: Path, scenario: str = "retail") -> Iterator[Deployed]:
     told = json.loads(made.stdout)
     with running_sandbox(scenario=scenario) as box:
         box.control("POST", "clock", {"freeze": True})
-        script = folder / "databricks"
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m dbops_tui.sandbox cli "$@"\n')
-        script.chmod(0o755)
-        env = {**program.env, **box.env(folder / "env"), "DATABRICKS_CLI_PATH": str(script)}
+        env = {**program.env, **box.env(folder / "env"), "DATABRICKS_CLI_PATH": str(stand_in(folder))}
         held = Deployed(box, Program(root, env), told)
         held.mend("deploy")
         done = held.cli("bundle", "deploy")

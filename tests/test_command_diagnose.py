@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_box import Program, alone, with_bundle
+from command_box import SMALL, Program, alone, with_bundle
 from dbops_tui.tui import failure_text
 from dbops_tui.tui.failure_text import read_stream
 from dbops_tui.tui.place import Stop
@@ -85,6 +85,29 @@ def test_a_long_log_is_located_as_a_short_one(tmp_path: Path) -> None:
     assert first["evidence"][0]["line"] == 20_005
     assert first["location"] == {"file": "src/work.py", "line": 4}
     assert first["fixes"][0]["patch"]
+
+
+# A CLI that knows the fields of a job, and nothing else.
+KNOWS_FIELDS = """#!/bin/sh
+test "$1 $2" = "bundle schema" || exit 1
+cat <<'END'
+{"properties": {"resources": {"properties": {"jobs": {"additionalProperties": {"properties":
+  {"name": {}, "tasks": {}, "max_concurrent_runs": {"type": "integer"}}}}}}}}
+END
+"""
+
+
+def test_a_misspelt_field_is_mended_by_the_names_that_the_cli_knows(tmp_path: Path) -> None:
+    misspelt = SMALL.replace("      name: nightly\n", "      name: nightly\n      max_concurent_run: 1\n")
+    program = with_bundle(tmp_path, misspelt)
+    text = "Warning: unknown field: max_concurent_run\n  at resources.jobs.nightly\n  in databricks.yml:12:7\n"
+    without = told(program, "-", stdin=text)["diagnoses"][0]
+    assert without["location"] == {"file": "databricks.yml", "line": 12}
+    assert not any(fix["patch"] for fix in without["fixes"])
+    cli = program.write("../databricks", KNOWS_FIELDS)
+    cli.chmod(0o755)
+    first = told(program, "-", stdin=text, DATABRICKS_CLI_PATH=str(cli))["diagnoses"][0]
+    assert "+      max_concurrent_runs: 1\n" in first["fixes"][0]["patch"]
 
 
 def test_people_read_evidence_place_diff_and_fixes(tmp_path: Path) -> None:

@@ -10,12 +10,14 @@ import asyncio
 import re
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from ..core.bundle import Bundle
-from ..core.cli_words import parse_started
+from ..core.cli_words import CliProblem, parse_started
 from ..core.failures import Explained, Found, explain, root_causes
 from ..core.identity import resolve
 from ..core.learned_rows import matrix_for
@@ -32,6 +34,7 @@ from .place import Place, Stop, open_place
 
 LOCATED_CHARS = 150_000  # of a long text: so much around the evidence is searched for places in the source
 REDACTED_CHARS = 4_000_000  # a longer text is redacted where it is quoted only
+SCHEMA_SECONDS = 20.0
 _AROUND = 400  # lines
 _ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
@@ -132,13 +135,39 @@ def of_text(given: FailureText, place: Place) -> Answer:
     matrix = _matrix_of(place, notes)
     found = diagnose(Failure(text=text), matrix=matrix)
     if found and not place.bundle_problem:
-        near = _around(text, found[0])
-        located = explain([Found(Failure(text=near), "")], place.bundle, matrix=matrix)[0].diagnoses
-        if located and located[0].cause == found[0].cause:
-            first = located[0]
-            found = (replace(found[0], location=first.location, also_at=first.also_at, fixes=first.fixes), *found[1:])
+        found = _at_home(found, _around(text, found[0]), place, matrix)
     found = tuple(given.numbered(each) for each in found)
     return Answer(found[:1], found[1:], notes=tuple(notes), failed=bool(found))
+
+
+def _at_home(found: tuple[Diagnosis, ...], near: str, place: Place, matrix: Matrix) -> tuple[Diagnosis, ...]:
+    """The diagnoses with what the bundle knows: places, patches, commands; `near` is the text around the first."""
+    located = _located(near, place, matrix)
+    first = next(iter(located.values()), None)
+    if first is not None and first.category == "bundle_config" and not any(fix.patch for fix in first.fixes):
+        # What is misspelt in the YAML is known to who knows the names: the CLI, on this machine, in a second.
+        schema = asyncio.run(_schema(place))
+        located = _located(near, place, matrix, schema) if schema else located
+    return tuple(
+        replace(each, location=home.location, also_at=home.also_at, fixes=home.fixes)
+        if (home := located.get(each.row)) is not None
+        else each
+        for each in found
+    )
+
+
+def _located(near: str, place: Place, matrix: Matrix, schema: Mapping[str, Any] | None = None) -> dict[str, Diagnosis]:
+    item = Found(Failure(text=near), "")
+    (explained,) = explain([item], place.bundle, matrix=matrix, schema=schema, identity=place.identity)
+    return {each.row: each for each in explained.diagnoses}
+
+
+async def _schema(place: Place) -> Mapping[str, Any] | None:
+    try:
+        async with asyncio.timeout(SCHEMA_SECONDS):
+            return await place.reading_cli().schema()
+    except (CliProblem, TimeoutError):
+        return None
 
 
 def _matrix_of(place: Place, notes: list[str]) -> Matrix:
@@ -187,20 +216,20 @@ async def of_workspace(asked: Asked, place: Place) -> Answer:
     if bundle is not None:
         found = [replace(item, ref=_ref_of(bundle, kind, name) or item.ref) for item in found]
     matrix = _matrix_of(place, notes)
-    explained = await asyncio.to_thread(lambda: [_explained(item, bundle, matrix) for item in found])
+    explained = await asyncio.to_thread(lambda: [_explained(item, bundle, place, matrix) for item in found])
     if len(explained) == 1:
         roots, lesser = explained[0].diagnoses[:1], explained[0].diagnoses[1:]
     else:
-        roots, lesser = root_causes(explained), ()
+        roots, lesser = root_causes(explained, matrix), ()
     return Answer(roots, lesser, about, tuple(notes), failed=bool(found))
 
 
-def _explained(item: Found, bundle: Bundle | None, matrix: Matrix) -> Explained:
+def _explained(item: Found, bundle: Bundle | None, place: Place, matrix: Matrix) -> Explained:
     """The failure explained; that it failed is known also where its text does not show it."""
-    (explained,) = explain([item], bundle, matrix=matrix)
+    (explained,) = explain([item], bundle, matrix=matrix, identity=place.identity)
     if not explained.diagnoses:
         failed = replace(item, failure=replace(item.failure, result_state="FAILED"))
-        (explained,) = explain([failed], bundle, matrix=matrix)
+        (explained,) = explain([failed], bundle, matrix=matrix, identity=place.identity)
     return explained
 
 

@@ -104,11 +104,14 @@ class Place:
 
     def reading_workspace(self) -> Workspace:
         """The workspace, for calls that only read. Raises Stop where it is not known who acts where."""
+        from ..core.budget import Budget
+        from ..core.clock import SystemClock
         from ..core.workspace import Workspace
 
         identity = self.signed_in()
         options = client_options(identity, self.env)
-        return Workspace(identity.host, options, guard=self.reading_guard(), redactor=self.redactor)
+        budget = Budget(self.config.request_budget_per_minute, SystemClock())
+        return Workspace(identity.host, options, guard=self.reading_guard(), redactor=self.redactor, budget=budget)
 
 
 def open_place(
