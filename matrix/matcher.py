@@ -86,7 +86,10 @@ class Matrix:
 
     @cached_property
     def telling_literals(self) -> tuple[bytes, ...]:
-        """Those literals that are rare in a healthy log: not a plain word (`task`, `file`) that any line may hold."""
+        """Those literals that are rare in a healthy log: not a plain word (`task`, `file`) that any line may hold.
+
+        What a team has learned is always looked for.
+        """
         return tuple(
             literal.encode("ascii", "replace")
             for literal in self.signals
@@ -100,7 +103,7 @@ class Matrix:
             for row in self.rows
             for signal, literals in _signals_of(row)
             for literal in literals
-            if signal.kind != "pattern" or not literal.islower()
+            if signal.kind != "pattern" or row.learned or not literal.islower()
         )
 
     @cached_property
@@ -141,6 +144,7 @@ class Matrix:
         tokens: list[tuple[str, frozenset[str]]] = [
             (failure.termination_code, frozenset(("code", "error_code"))),
             (failure.error_code, frozenset(("error_code", "code", "class"))),
+            (failure.result_state, frozenset(("code",))),
         ]
         for link in failure.exceptions:
             tokens.append((link.error_class, frozenset(("class",))))
@@ -149,10 +153,22 @@ class Matrix:
         for token, kinds in tokens:
             if not token:
                 continue
+            if "code" in kinds:
+                yield from self._facts.get(token, ())
             for signals in self._by_prefix(token):
                 for signal in signals:
                     if signal.kind in kinds and _names(signal, token):
                         yield signal
+
+    @cached_property
+    def _facts(self) -> dict[str, tuple[Signal, ...]]:
+        """Signals of codes that count only where a structured fact gives them."""
+        found: defaultdict[str, list[Signal]] = defaultdict(list)
+        for row in self.rows:
+            rank = STRENGTH_RANK[row.strength] if row.strength else KIND_RANK["code"]
+            for token in row.match.facts:
+                found[token].append(Signal(row, "code", rank, token))
+        return {token: tuple(signals) for token, signals in found.items()}
 
     def _by_prefix(self, token: str) -> Iterator[tuple[Signal, ...]]:
         lowered = token.lower()

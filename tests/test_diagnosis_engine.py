@@ -84,6 +84,40 @@ def test_a_class_that_no_row_names_gives_class_sqlstate_and_names() -> None:
     assert found.fixes
 
 
+def test_prose_that_is_not_exact_does_not_speak_for_a_class_that_no_row_names() -> None:
+    vague = parse_rows(
+        "- {id: v.x, cause: path_not_found, title: t, explanation: e, match: {patterns: [went missing]}, "
+        "fixes: [{kind: manual, title: x}]}"
+    )
+    matrix = Matrix((*vague, *MATRIX.rows))
+    assert diagnose(Failure(text="Error: it went missing"), matrix=matrix)[0].cause == "path_not_found"
+    named = "[BRAND_NEW_CLASS] The thing went missing. SQLSTATE: 4XQ9Z"
+    assert diagnose(Failure(text=named), matrix=matrix)[0].cause == "unknown"
+    exact = "[BRAND_NEW_CLASS] A column with name `idd` cannot be resolved. SQLSTATE: 4XQ9Z"
+    assert diagnose(Failure(text=exact), matrix=matrix)[0].cause == "unresolved_column"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"node_type_id": "[NODE_TYPE_ID]",',
+        "cli/[CLI_VERSION] databricks-sdk-go/[SDK_VERSION] go/[GO_VERSION]",
+        "User: [USER_NAME]\nPath: /Workspace/Users/[USER_NAME]/x",
+    ],
+)
+def test_a_masked_value_is_no_error_class(text: str) -> None:
+    assert causes(text) == []
+
+
+def test_the_whole_class_is_an_entity_wherever_it_is_written() -> None:
+    for text in (COLUMN, "UNRESOLVED_COLUMN.WITH_SUGGESTION: a column", "[[UNRESOLVED_COLUMN](https://x)] a column"):
+        (found,) = diagnose(Failure(text=text), matrix=MATRIX)
+        assert found.entities["error_class"].startswith("UNRESOLVED_COLUMN"), text
+    assert (
+        diagnose(Failure(text=COLUMN), matrix=MATRIX)[0].entities["error_class"] == "UNRESOLVED_COLUMN.WITH_SUGGESTION"
+    )
+
+
 def test_evidence_names_the_line_and_entities_come_from_it() -> None:
     (found,) = diagnose(Failure(text=f"one\ntwo\n{COLUMN}\nfour"), matrix=MATRIX)
     assert found.evidence[0].line == 3
@@ -237,6 +271,26 @@ def test_a_failure_among_thousands_of_warnings_is_found() -> None:
     (found,) = diagnose(Failure(text=text), matrix=MATRIX)
     assert found.cause == "rate_limited"
     assert found.evidence[0].line == 20_001
+
+
+def test_a_literal_that_is_everywhere_in_a_log_does_not_hide_the_failure() -> None:
+    rows = parse_rows(
+        "- {id: v.x, cause: path_not_found, title: t, explanation: e, match: {patterns: [in stage 2.0]}, "
+        "fixes: [{kind: manual, title: x}]}"
+    )
+    (found,) = diagnose(Failure(text=_long_log(COLUMN)), matrix=Matrix((*rows, *MATRIX.rows)))
+    assert found.cause == "unresolved_column"
+    assert found.evidence[0].line == 30_001
+
+
+def test_a_failure_that_only_a_plain_word_shows_is_found_in_a_long_log_too() -> None:
+    rows = parse_rows(
+        "- {id: v.x, cause: path_not_found, title: t, explanation: e, match: {patterns: [{literal: capacitor, "
+        "regex: 'capacitor (?P<name>[a-z]{1,9}) is cold'}]}, fixes: [{kind: manual, title: x}]}"
+    )
+    text = _long_log("24/03/01 09:38:02 ERROR Flux: capacitor omega is cold")
+    (found,) = diagnose(Failure(text=text), matrix=Matrix((*rows, *MATRIX.rows)))
+    assert (found.cause, found.entities["name"]) == ("path_not_found", "omega")
 
 
 @pytest.mark.parametrize("chunk", [4096, 5000, 65_536, 1 << 20])
