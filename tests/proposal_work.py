@@ -51,7 +51,8 @@ class Shop:
     ) -> Diagnosis:
         """The first diagnosis of a failure. `ref` bundle: of the deploy."""
         source = kind or ("cli_stderr" if ref == "bundle" else "job_task")
-        failure = Failure(text=text, source_kind=source, resource_key=ref, task_key=task)
+        result = "FAILED" if source == "job_task" else ""
+        failure = Failure(text=text, source_kind=source, resource_key=ref, task_key=task, result_state=result)
         found = Found(failure, ref, "1", task, clue=Clue(source_path=path))
         diagnoses = explain([found], load_bundle(self.root, "dev", {}), **more)[0].diagnoses
         assert diagnoses, text

@@ -361,9 +361,7 @@ def test_a_path_gets_the_depth_at_which_it_leads_to_the_file(tmp_path: Path, wro
 
 def test_a_notebook_gets_the_extension_that_the_cli_asks_for(tmp_path: Path) -> None:
     made = a_shop(tmp_path, JOB.replace("../src/load.py", '"../src/load"'))
-    text = (
-        "Error: notebook src/load not found. Local notebook references are expected to contain one of the extensions\n"
-    )
+    text = "Error: notebook src/load not found. Local notebook references are expected to contain one of these\n"
     mended(made, text, "resources/nightly.yml", '"../src/load"', '"../src/load.py"')
 
 
