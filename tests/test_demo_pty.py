@@ -145,8 +145,9 @@ def test_the_whole_loop_by_keys_with_edits_by_another_process(tmp_path: Path) ->
 def test_a_patch_is_applied_by_a_key_and_taken_back_to_the_byte(tmp_path: Path) -> None:
     with demo(tmp_path, "--scenario", "same-class") as eyes:
         bundle = tmp_path / "demo" / "bundle"
-        before = {path: path.read_bytes() for path in bundle.rglob("*.py")}
         eyes.until("you@example.com", "Ready.")
+        before = {path: path.read_bytes() for path in bundle.rglob("*.py")}
+        assert before
         eyes.type("H")
         eyes.until("y yes")
         eyes.type("y")
@@ -169,7 +170,7 @@ def test_a_terminal_of_20_by_5_breaks_nothing_and_a_closed_line_leaves_the_loop_
     with demo(tmp_path) as eyes:
         eyes.until("you@example.com", "Ready.")
         eyes.resize(20, 5)
-        eyes.until("dbops")
+        eyes.until("Resources")
         eyes.resize(130, 40)
         eyes.until("orchestrator", "Ready.")
         eyes.type("H")

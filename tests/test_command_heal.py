@@ -1,0 +1,185 @@
+"""`heal` and `watch` as a script sees them: processes, JSON Lines, exit statuses, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine_world import SCALE, Sample, mutating, sample
+from sandbox_fixture import SandboxBox, running_sandbox
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[SandboxBox]:
+    with running_sandbox(time_scale=SCALE, scenario="retail") as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def empty(box: SandboxBox) -> None:
+    box.control("POST", "reset")
+    box.control("DELETE", "calls")
+
+
+def command(place: Sample, *words: str) -> list[str]:
+    return [sys.executable, "-m", "dbops_tui.tui.cli", *words, "--path", str(place.root)]
+
+
+def call(place: Sample, *words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(place, *words), env=env or place.env, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    found = [json.loads(line) for line in text.splitlines()]
+    assert all(item["v"] == 1 and item["event"] and item["at"].endswith("Z") for item in found)
+    assert [bool(item.get("final")) for item in found] == [False] * (len(found) - 1) + [True]
+    return found
+
+
+def test_heal_mends_by_safe_patches_and_ends_verified(box: SandboxBox, tmp_path: Path) -> None:
+    place = sample(box, tmp_path)
+    done = call(place, "heal", "orchestrator", "--apply", "safe", "--json")
+    told = lines(done.stdout)
+    names = [item["event"] for item in told]
+    assert done.returncode == 0, done.stderr
+    assert told[-1]["event"] == "loop.ended"
+    assert told[-1]["outcome"] == "verified"
+    assert told[-1]["exit_code"] == 0
+    for name in ("loop.started", "identity.resolved", "stage.changed", "deploy.output", "run.started", "run.changed"):
+        assert name in names
+    for name in ("task.changed", "failure.diagnosed", "fix.proposed", "fix.applied", "verified"):
+        assert name in names
+    assert place.box.token not in done.stdout + done.stderr
+
+
+def test_with_nobody_to_mend_it_heal_escalates_prints_the_report_and_report_prints_it_again(
+    box: SandboxBox, tmp_path: Path
+) -> None:
+    place = sample(box, tmp_path)
+    done = call(place, "heal", "orchestrator")
+    assert done.returncode == 1
+    assert done.stdout.startswith("# retail_lakehouse: escalated on dev")
+    again = call(place, "report")
+    assert again.stdout == done.stdout
+    history = call(place, "history", "--json")
+    assert any(item.get("outcome") == "escalated" for item in lines(history.stdout))
+
+
+def test_a_key_that_is_not_there_is_answered_with_those_that_are(box: SandboxBox, tmp_path: Path) -> None:
+    place = sample(box, tmp_path)
+    done = call(place, "heal", "orchestratr")
+    assert done.returncode == 2
+    assert "orchestrator" in done.stderr
+    assert call(place, "heal", "sales").returncode == 2
+
+
+def test_no_profile_and_no_host_is_status_3_with_what_to_pass(box: SandboxBox, tmp_path: Path) -> None:
+    place = sample(box, tmp_path)
+    env = {name: value for name, value in place.env.items() if name not in ("DATABRICKS_HOST", "DATABRICKS_TOKEN")}
+    done = call(place, "heal", "orchestrator", "--json", env=env)
+    told = lines(done.stdout)
+    assert done.returncode == told[-1]["exit_code"] == 3
+    assert mutating(box) == []
+
+
+def test_a_workspace_that_is_gone_is_status_4_and_can_be_tried_again(box: SandboxBox, tmp_path: Path) -> None:
+    place = sample(box, tmp_path)
+    done = call(place, "heal", "orchestrator", "--json", env={**place.env, "DATABRICKS_HOST": "http://127.0.0.1:9"})
+    told = lines(done.stdout)
+    assert done.returncode == told[-1]["exit_code"] == 4
+    assert told[-1]["retryable"] is True
+
+
+def test_no_cli_is_status_4_with_what_to_install(box: SandboxBox, tmp_path: Path) -> None:
+    place = sample(box, tmp_path)
+    env = {**place.env, "PATH": str(tmp_path / "nothing")}
+    del env["DATABRICKS_CLI_PATH"]
+    done = call(place, "heal", "orchestrator", env=env)
+    assert done.returncode == 4
+    assert "install" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are told differently there")
+def test_ctrl_c_says_what_goes_on_and_how_to_come_back_and_the_next_heal_takes_it_up(
+    box: SandboxBox, tmp_path: Path
+) -> None:
+    place = sample(box, tmp_path, healthy=True)
+    box.control("POST", "clock", {"scale": 1})
+    try:
+        process = subprocess.Popen(
+            command(place, "heal", "orchestrator", "--json"),
+            env=place.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        seen = []
+        for line in process.stdout:
+            seen.append(json.loads(line))
+            if seen[-1]["event"] == "run.started":
+                os.kill(process.pid, signal.SIGINT)
+                break
+        rest, errors = process.communicate(timeout=60)
+    finally:
+        box.control("POST", "clock", {"scale": SCALE})
+    assert process.returncode == 130
+    last = json.loads(rest.splitlines()[-1])
+    assert last["event"] == "loop.ended"
+    assert last["outcome"] == "interrupted"
+    assert "Still running" in errors
+    assert "dbops-tui heal orchestrator" in errors
+    done = call(place, "heal", "orchestrator", "--json")
+    told = lines(done.stdout)
+    assert done.returncode == 0, done.stderr
+    assert told[0]["event"] == "loop.started"
+    assert told[0]["resumed"] is True
+    assert [item for item in mutating(box) if "run-now" in item] == ["POST /api/2.2/jobs/run-now"]
+
+
+def test_watch_follows_the_latest_run_to_its_end_and_its_status_is_that_of_the_run(
+    box: SandboxBox, tmp_path: Path
+) -> None:
+    place = sample(box, tmp_path, healthy=True)
+    never = call(place, "watch", "orchestrator")
+    assert never.returncode == 4
+    assert "not deployed" in never.stderr
+    call(place, "heal", "orchestrator")
+    good = call(place, "watch", "orchestrator", "--json")
+    told = lines(good.stdout)
+    assert good.returncode == 0, good.stderr
+    assert told[-1]["event"] == "watch.ended"
+    assert told[-1]["outcome"] == "succeeded"
+
+
+def test_a_second_heal_says_who_has_the_journal_and_leaves_with_4(box: SandboxBox, tmp_path: Path) -> None:
+    place = sample(box, tmp_path, healthy=True)
+    box.control("POST", "clock", {"scale": 1})
+    try:
+        first = subprocess.Popen(
+            command(place, "heal", "orchestrator", "--json"),
+            env=place.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert first.stdout is not None
+        for line in first.stdout:
+            if json.loads(line)["event"] == "run.started":
+                break
+        second = call(place, "heal", "orchestrator")
+        assert second.returncode == 4
+        assert str(first.pid) in second.stderr
+        first.send_signal(signal.SIGTERM)
+        first.communicate(timeout=60)
+    finally:
+        box.control("POST", "clock", {"scale": SCALE})
