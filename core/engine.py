@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from .acting import Acting, Begun
+from .backoff import FOCUSED, JOB
 from .budget import Budget
 from .bundle import Bundle
 from .cleaning import Cleaning
@@ -81,14 +82,16 @@ class Engine:
         )
         cli = DatabricksCli(bundle.root, env=env, guard=guard, target=bundle.target, redactor=redactor)
         budget = Budget(config.request_budget_per_minute, clock)
-        poller = Poller(clock, on_error=self._poll_failed, budget=budget)
+        focused = FOCUSED.beginning(config.poll_focused_seconds)
+        poller = Poller(clock, on_error=self._poll_failed, budget=budget, focused=focused)
         self.world = world = World(
             bundle.root, env, config, clock, redactor, store, guard, cli, budget, poller, target, profile, arming
         )
         self.reach = reach = Reachability(world)
         self.identifying, self.truth, self.lookup = Identifying(world), Truth(world), Lookup(world)
         self.acting = Acting(world, self.lookup)
-        watchlist = Watchlist(poller, _Source(world), on_run=self._on_run, on_new_run=self._on_new_run)
+        job = JOB.capped(config.poll_job_seconds)
+        watchlist = Watchlist(poller, _Source(world), on_run=self._on_run, on_new_run=self._on_new_run, job=job)
         self.jobs, self.updates = JobRuns(world, reach, watchlist), PipelineUpdates(world, reach)
         self.overview = Overview(world, reach, watchlist, self.jobs, self.updates)
         self.diagnosing = Diagnosing(world, self.jobs, self.updates)

@@ -84,7 +84,8 @@ class PipelineUpdates:
         feed = EventFeed(self._world.workspace.request, resource.id, update_id, log=log, fold=fold)
         watched = Watched(ref, resource.id, update_id, log, fold, feed)
         self._watched[update_id] = watched
-        self._world.poller.add(watched.key, lambda: self.look(watched), PIPELINE)
+        policy = PIPELINE.capped(self._world.config.poll_pipeline_seconds)
+        self._world.poller.add(watched.key, lambda: self.look(watched), policy)
         return watched
 
     @property

@@ -6,7 +6,6 @@ Never trusts the data: what does not fit its type becomes the field's default, o
 from __future__ import annotations
 
 import types
-from collections.abc import Hashable
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from functools import cache
@@ -30,11 +29,11 @@ def from_plain(kind: type[T], data: Any) -> T:
 
 
 @cache
-def _shape(kind: Hashable) -> dict[str, tuple[Any, bool]]:
+def _shape(kind: Any) -> dict[str, tuple[Any, bool]]:
     hints = get_type_hints(kind)
     return {
         item.name: (hints[item.name], item.default is MISSING and item.default_factory is MISSING)
-        for item in fields(kind)  # type: ignore[arg-type]
+        for item in fields(kind)
     }
 
 
