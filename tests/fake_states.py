@@ -16,6 +16,7 @@ from dbops_tui.core.pipelines import Expectation, Flow, PipelineEvent, PipelineE
 from dbops_tui.core.runs import ForEachStats, Outcome, RepairItem, Run, RunState, TaskOutput, TaskRun
 from dbops_tui.core.stages import LoopOutcome, Stage
 from dbops_tui.core.state import (
+    CheckResult,
     CliLine,
     Identity,
     LoopView,
@@ -475,6 +476,30 @@ def nightly(root: Path = Path("/bundles/retail")) -> State:
     )  # fmt: skip
 
 
+def checked(root: Path = Path("/bundles/retail")) -> State:
+    """Two causes, the first confirmed by its check query."""
+    state = failed(root)
+    other = replace(diagnosis(), cause="connection_reset", row="net.reset", confidence=0.7, task_keys=("publish",),
+                    title="The connection was cut", location=None, also_at=(), fixes=(), check_sql=None)  # fmt: skip
+    rows = (("customer_id", "bigint", ""), ("order_id", "bigint", ""), ("amount", "decimal(18,2)", "gross"))
+    check = CheckResult("spark.unresolved_column", "DESCRIBE TABLE dev.silver.orders", "confirmed",
+                        ("col_name", "data_type", "comment"), rows, 0.99)  # fmt: skip
+    return replace(
+        state, diagnoses=(replace(diagnosis(), confidence=0.99), other), check=check, undo_title="use customer_id",
+        learnable="a row for unresolved_column, mended by editing src/silver/refresh.py", armed_until=1_125.0,
+        requests=(57, 60), next_poll_at=1012.0,
+    )  # fmt: skip
+
+
+def left_behind(root: Path = Path("/bundles/retail")) -> State:
+    """After a switch to production, with what is still deployed to dev."""
+    text = (
+        "the bundle is deployed to dev on adb-123.azuredatabricks.net (jobs.orchestrator, pipelines.silver_dlt): "
+        "destroy that, or keep it, before deploying here; tables that jobs made stay"
+    )
+    return replace(production(root), cleanup=text, cleanup_word="dev")
+
+
 ALL: dict[str, Callable[..., State]] = {
     "first": first,
     "base": base,
@@ -489,6 +514,8 @@ ALL: dict[str, Callable[..., State]] = {
     "stale": stale,
     "verified": verified,
     "nightly": nightly,
+    "checked": checked,
+    "left_behind": left_behind,
 }
 
 

@@ -10,7 +10,7 @@ import fake_states
 import pytest
 from dbops_tui.core import events as ev
 from dbops_tui.core.bundle import Place
-from dbops_tui.core.state import CheckResult, State
+from dbops_tui.core.state import CheckResult
 from dbops_tui.tui import plans
 from dbops_tui.tui.app import ConsoleApp
 from dbops_tui.tui.excerpts import line_below
@@ -319,17 +319,10 @@ async def test_another_target_is_chosen_from_those_of_the_bundle() -> None:
         assert calls(app) == [("switch", "prod")]
 
 
-def left_behind() -> State:
-    text = (
-        "the bundle is deployed to dev on adb-123 (jobs.orchestrator, pipelines.silver_dlt): destroy that, or keep it"
-    )
-    return replace(fake_states.production(), cleanup=text, cleanup_word="dev")
-
-
 async def test_what_is_deployed_elsewhere_is_asked_about_and_can_be_kept() -> None:
     app = console(fake_states.base())
     async with app.run_test(size=WIDE) as pilot:
-        await publish(pilot, app, left_behind())
+        await publish(pilot, app, fake_states.left_behind())
         await until(pilot, lambda: len(app.screen_stack) == 2)
         assert "pipelines.silver_dlt" in screen_text(app)
         await pilot.press("enter", "y", "escape")
@@ -342,7 +335,7 @@ async def test_what_is_deployed_elsewhere_is_asked_about_and_can_be_kept() -> No
 
 
 async def test_what_is_deployed_elsewhere_is_destroyed_only_after_its_targets_name_was_typed() -> None:
-    app = console(left_behind())
+    app = console(fake_states.left_behind())
     async with app.run_test(size=WIDE) as pilot:
         await pilot.press("K", "d")
         await pilot.pause()
@@ -358,7 +351,7 @@ async def test_what_is_deployed_elsewhere_is_destroyed_only_after_its_targets_na
 
 
 async def test_while_something_is_left_elsewhere_nothing_is_deployed() -> None:
-    app = console(left_behind())
+    app = console(fake_states.left_behind())
     async with app.run_test(size=WIDE) as pilot:
         await pilot.press("d")
         await pilot.pause()

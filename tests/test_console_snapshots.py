@@ -9,6 +9,7 @@ import fake_states
 import pytest
 from snapshot_helper import SIZES, check_snapshot, console
 
+NEXT = "right_square_bracket"
 SCREENS: dict[str, tuple[str, tuple[str, ...]]] = {
     "first": ("first", ()),
     "failed": ("failed", ()),
@@ -31,6 +32,17 @@ SCREENS: dict[str, tuple[str, tuple[str, ...]]] = {
     "help": ("base", ("question_mark",)),
     "palette": ("failed", ("colon", "r", "u", "n")),
     "quit": ("running", ("q",)),
+    "nightly": ("nightly", ("2",)),
+    "graph": ("failed", ("2", "4", *[NEXT] * 2, "j")),
+    "history": ("nightly", ("4", *[NEXT] * 3, "j", "j", "left")),
+    "update_history": ("pipeline", ("4", *[NEXT] * 3)),
+    "checked": ("checked", ("3",)),
+    "warehouses": ("checked", ("3", "c")),
+    "schedule": ("base", ("j", "j", "j", "s")),
+    "target": ("base", ("T",)),
+    "clean_up": ("left_behind", ("K",)),
+    "clean_up_confirm": ("left_behind", ("K", "d")),
+    "repair": ("failed", ("2", "n", "m", "R", "tab")),
 }
 
 

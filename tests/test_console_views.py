@@ -586,3 +586,18 @@ async def test_calls_of_looking_change_nothing() -> None:
         await pilot.press("4", *["right_square_bracket"] * len(TABS), "j", "k", "left", "right", "enter")
         await app.workers.wait_for_complete()
         assert {call[0] for call in calls(app)} <= {"load_history"}
+
+
+@pytest.mark.parametrize("size", [*SIZES.values(), (20, 5), (10, 3), (3, 1), (250, 70)])
+@pytest.mark.parametrize("name", ["base", "nightly", "pipeline", "checked", "left_behind"])
+async def test_no_tab_breaks_any_size(name: str, size: tuple[int, int]) -> None:
+    app = console(fake_states.ALL[name](), ascii=size[0] % 20 == 0)
+    async with app.run_test(size=size) as pilot:
+        await pilot.press("escape", "2", "4")
+        for _ in TABS:
+            await pilot.press("right_square_bracket", "j", "left", "G")
+            lines = screen_lines(app)
+            assert len(lines) == size[1]
+            assert all(len(line) <= size[0] for line in lines)
+            if app.glyphs is ASCII:
+                assert all(char.isascii() for line in lines for char in line.replace("…", "~").replace("–", "-"))

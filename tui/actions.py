@@ -175,7 +175,7 @@ def _switchable(scene: Scene) -> str:
 
 
 def _unsettled(scene: Scene) -> str:
-    return "" if scene.state.cleanup else "nothing is left elsewhere"
+    return _locked(scene) if scene.state.cleanup else "nothing is left elsewhere"
 
 
 def _armable(scene: Scene) -> str:

@@ -43,6 +43,7 @@ class Dialog(ModalScreen[T], Generic[T]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave", show=False)]
     WIDTH = 84
+    LIT = False  # whether the cursor of the lines is in use while a field has the keys
 
     def __init__(self, title: str, lines: Sequence[TextLine], keys: Spans, *, cursor: bool = False) -> None:
         super().__init__()
@@ -59,6 +60,7 @@ class Dialog(ModalScreen[T], Generic[T]):
         app = self.console_app
         view = LineView(self.page, glyphs=getattr(app, "glyphs", UNICODE), title_line=False, id="lines")
         view.set_palette(app.palette)
+        view.lit = self.LIT
         keys = Bar(lambda width: [self._keys], id="keys")
         keys.set_palette(app.palette)
         with Vertical():
@@ -259,6 +261,7 @@ class PickDialog(Dialog[str]):
     """A list that is searched while typing; gives the id of the choice, or None."""
 
     WIDTH = 92
+    LIT = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,ctrl+n", "next(1)", "next", show=False, priority=True),
         Binding("up,ctrl+p", "next(-1)", "previous", show=False, priority=True),

@@ -129,8 +129,8 @@ def rail_spans(rails: Sequence[Rail], sign: Span, glyphs: Glyphs, most: int = _M
     shown = list(rails[:most])
     line: list[Span] = []
     for rail in shown:
-        line.append(sign if rail.here else (_sign(rail, glyphs), "rule"))
-        line.append((glyphs.rule if rail.right else " ", "rule"))
+        line.append(sign if rail.here else (_sign(rail, glyphs), "faint"))
+        line.append((glyphs.rule if rail.right else " ", "faint"))
     if not any(rail.here for rail in shown):
         line = [*line[:-2], sign, (" ", "")]
     return tuple(line)

@@ -96,6 +96,7 @@ class LineView(Widget, can_focus=True):
         self.glyphs = glyphs
         self.number = ""
         self.title_line = title_line
+        self.lit = False  # whether the cursor is drawn as in use though the keys go elsewhere, to a field above it
         self.frame = Frame()
         self.palette: Palette = DARK
         self.now_ms = int(time.time() * 1000)
@@ -223,7 +224,7 @@ class LineView(Widget, can_focus=True):
         self.page.take_changes()
 
     def _look(self) -> Look:
-        return Look(self.glyphs, self.now_ms, self.has_focus, self.palette.mono)
+        return Look(self.glyphs, self.now_ms, self.has_focus or self.lit, self.palette.mono)
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
@@ -245,9 +246,10 @@ class LineView(Widget, can_focus=True):
             return self._strip((*side, (" " * (width - self._margin - 1), ""), *mark), width)
         here = index == page.cursor and page.selectable(index)
         tint = page.tint(index)
+        in_use = self.has_focus or self.lit
         if here:
-            tint = "select" if self.has_focus else "select_faint" if page.keeps_cursor else tint
-        gutter = (self.glyphs.mark if here and self.has_focus else " ", "accent")
+            tint = "select" if in_use else "select_faint" if page.keeps_cursor else tint
+        gutter = (self.glyphs.mark if here and in_use else " ", "accent")
         line = fit(page.line(index, self.body_width, self._look()), self.body_width, skip=page.left)
         gap = self.body_width - width_of(line)
         body: Spans = (gutter, *line, (" " * gap, ""))
