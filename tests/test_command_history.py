@@ -89,6 +89,17 @@ async def test_the_targets_that_have_a_journal_are_named(program: Program, journ
     assert ended.last["fix"] == "there is one for: -t dev"
 
 
+async def test_a_root_file_that_cannot_be_read_leaves_the_journal_to_who_names_the_target(
+    program: Program, journal: Journal
+) -> None:
+    await keep(journal, record("aaaa1111", "verified"))
+    program.write("databricks.yml", "bundle: {name: [\n")
+    ended = program("history", "--json")
+    assert (ended.code, ended.last["code"], ended.last["fix"]) == (2, "target", "-t TARGET")
+    assert ended.last["message"].startswith("databricks.yml:")
+    assert [loop["id"] for loop in listed(program, "-t", "dev")[0]] == ["aaaa1111"]
+
+
 async def test_loops_are_listed_newest_first_while_the_journal_is_held(program: Program, journal: Journal) -> None:
     await keep(journal, record("aaaa1111", "verified", 2))
     await keep(journal, record("bbbb2222", "escalated", 3))

@@ -113,6 +113,25 @@ def test_without_a_bundle_it_says_what_to_name(command: str, tmp_path: Path) -> 
     assert "--path FOLDER" in ended.err
 
 
+UNDECIDED = "bundle: {name: x}\ntargets:\n  dev: {}\n  prod: {}\n"
+TWICE = UNDECIDED.replace("{}", "{default: true}")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [(UNDECIDED, "please specify target"), (TWICE, "multiple targets are marked")]
+)
+@pytest.mark.parametrize("command", ["resources", "history", "report", "heal", "watch"])
+def test_a_target_that_cannot_be_told_is_asked_for(command: str, text: str, said: str, tmp_path: Path) -> None:
+    words = ["nightly"] if command in ("heal", "watch") else []
+    program = with_bundle(tmp_path, text)
+    ended = program(command, *words, "--json")
+    assert (ended.code, ended.last["code"], ended.last["fix"]) == (2, "target", "-t with one of: dev, prod")
+    assert said in ended.last["message"]
+    # What needs no target is not kept from working for it.
+    assert program("diagnose", "-", stdin="").code == 0
+    assert program("matrix", "list").code == 0
+
+
 def test_two_root_files_are_refused_by_name(tmp_path: Path) -> None:
     program = with_bundle(tmp_path)
     program.write("databricks.yaml", SMALL)

@@ -15,6 +15,7 @@ from ..core.bundle import Bundle, Resource
 from ..core.bundle_truth import NOWHERE, apply_summary
 from ..core.cli_words import CliProblem
 from ..core.identity import flag
+from ..core.redaction import Redactor
 from ..core.text import clean
 from .exits import EXIT_FAILED, EXIT_IDENTITY, EXIT_OK
 from .jsonl import JsonLines
@@ -74,7 +75,7 @@ def main(arguments: argparse.Namespace) -> int:
         _talk(place, note)
     status = EXIT_FAILED if listing.bundle.broken else EXIT_OK
     if arguments.json:
-        return _print_json(listing, status)
+        return _print_json(listing, status, place.redactor)
     if listing.bundle.resources:
         _print_table(listing)
     else:
@@ -168,7 +169,7 @@ async def _last_run(workspace: Workspace, resource: Resource) -> LastRun | None:
     return LastRun(update.update_id, update.state.lower(), update.creation_ms, 0, url)
 
 
-def _print_json(listing: Listing, status: int) -> int:
+def _print_json(listing: Listing, status: int, redactor: Redactor) -> int:
     out = JsonLines()
     for resource in listing.bundle.resources:
         declared = resource.place != NOWHERE
@@ -192,8 +193,8 @@ def _print_json(listing: Listing, status: int) -> int:
     problems = [
         {
             "severity": problem.severity,
-            "summary": clean(problem.summary),
-            "detail": clean(problem.detail),
+            "summary": redactor.redact(clean(problem.summary)),
+            "detail": redactor.redact(clean(problem.detail)),
             "file": problem.place.file if problem.place else None,
             "line": problem.place.line if problem.place else None,
         }
@@ -205,7 +206,7 @@ def _print_json(listing: Listing, status: int) -> int:
         "host": bundle.workspace_host or None,
         "count": len(bundle.resources),
         "source": listing.source,
-        "notes": [clean(note) for note in listing.notes],
+        "notes": [redactor.redact(clean(note)) for note in listing.notes],
         "problems": problems,
     }
     return out.end("resources.ended", about, exit_code=status)

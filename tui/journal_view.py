@@ -36,6 +36,11 @@ async def reading_journal(place: Place) -> AsyncIterator[Journal]:
     if place.journal_file is None:
         raise Stop(place.journal_problem, "DBOPS_STATE_DIR=/a/local/folder", code="journal", exit_code=EXIT_FAILED)
     if not place.journal_file.exists():
+        if place.bundle.broken:
+            # Which target is the default one stands in a file that cannot be read.
+            problem = place.bundle.errors[0]
+            at = f"{problem.place.file}:{problem.place.line}: " if problem.place else ""
+            raise Stop(f"{at}{problem.summary}", "-t TARGET", code="target")
         raise Stop(
             f"nothing was deployed or run from here yet: there is no journal of {place.bundle.name}"
             f" for target {place.bundle.target}",

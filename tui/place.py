@@ -149,7 +149,7 @@ def open_place(
     else:
         bundle = load_bundle(root, target, env)
         if not tolerant:
-            _check_target(bundle)
+            _check_target(bundle, needed=bundle_needed)
     profiles = read_profiles(env)
     for secret in profiles.secrets:
         redactor.add(secret)
@@ -239,10 +239,12 @@ def _no_bundle(error: BaseException, path: str) -> Stop:
     return Stop(message, "name a folder of the bundle: PATH, or --path FOLDER", code="no_bundle")
 
 
-def _check_target(bundle: Bundle) -> None:
-    """Raises Stop for a target that the bundle does not have, where its files could be read."""
+def _check_target(bundle: Bundle, *, needed: bool) -> None:
+    """Raises Stop for a target that is not there, or (where one is `needed`) cannot be told from the bundle's files."""
+    unsure = ("please specify target", "multiple targets are marked as default") if needed else ()
     for problem in bundle.errors:
-        if problem.summary.endswith(": no such target") and not bundle.broken:
+        unknown = problem.summary.endswith(": no such target")
+        if (unknown or problem.summary.startswith(unsure)) and not bundle.broken:
             names = ", ".join(target.name for target in bundle.targets)
             raise Stop(problem.summary, f"-t with one of: {names}" if names else problem.detail, code="target")
 
