@@ -28,7 +28,10 @@ _LINES_AFTER: Final = 10
 _SIDE: Final = 3000
 _HEAD: Final = 2_000
 _TAIL: Final = 16_000
-_MOST: Final = 256 * 1024
+_EARLY: Final = 24
+_RARE: Final = 2
+_MOST_RARE: Final = 40
+_MOST: Final = 128 * 1024
 _SIGNS: Final = (
     b"sqlstate: ",
     b"traceback (most recent",
@@ -91,15 +94,15 @@ class _Seen:
     hits: int = 0
     loud: int = 0
     low: int = 0
+    early: list[int] = field(default_factory=list)
     late: list[int] = field(default_factory=list)
 
 
-def _spots(text: str, scanner: Scanner) -> set[int]:
-    """Offsets of hits worth a look: of each literal the first few and the last few on lines of error level.
+def _spots(text: str, scanner: Scanner) -> dict[int, int]:
+    """Offsets worth a look, with how often their literal occurs: of each literal the first and the last few loud hits.
 
     A literal that is everywhere in this text tells nothing about it, and is not looked for any longer.
     """
-    spots: set[int] = set()
     seen = {literal: _Seen() for literal in scanner.literals}
     records = list(seen.values())
     overlap = max((len(literal) for literal in scanner.literals), default=1)
@@ -120,18 +123,21 @@ def _spots(text: str, scanner: Scanner) -> set[int]:
                     del record.late[:-_RING]
             elif not _is_low(text, place):
                 record.loud += 1
-                spots.add(place)
+                record.early.append(place)
             elif record.low < _KEEP_LOW:
                 record.low += 1
-                spots.add(place)
+                record.early.append(place)
         if total > _BUSY:
             telling = [literal for literal in scanner.literals if seen[literal].hits < _BUSY // 20]
             if len(telling) < len(scanner.literals):
                 scanner = Scanner(telling)
                 records = [seen[literal] for literal in telling]
             total = 0
+    spots: dict[int, int] = {}
     for record in seen.values():
-        spots.update(islice((place for place in reversed(record.late) if not _is_low(text, place)), _KEEP_LAST))
+        late = islice((place for place in reversed(record.late) if not _is_low(text, place)), _KEEP_LAST)
+        for place in (*record.early, *late):
+            spots[place] = min(record.hits, spots.get(place, record.hits))
     return spots
 
 
@@ -140,13 +146,17 @@ def _is_low(text: str, place: int) -> bool:
     return is_low_level(text[line : min(line + 160, place + 60)])
 
 
-def _spans(text: str, spots: set[int]) -> Iterator[tuple[int, int]]:
+def _spans(text: str, spots: dict[int, int]) -> Iterator[tuple[int, int]]:
     size = len(text)
     yield _whole_lines(text, 0, _HEAD)
     yield _whole_lines(text, max(0, size - _TAIL), size)
     budget = _MOST
-    # The end of a log tells more than its middle: where hits are many, the late ones are kept.
-    for place in sorted(spots, reverse=True):
+    # Where hits are many, what occurs once or twice tells most, then the start and the end of the log.
+    ordered = sorted(spots)
+    rare = [place for place in ordered if spots[place] <= _RARE]
+    for place in dict.fromkeys((*rare[-_MOST_RARE:], *ordered[:_EARLY], *reversed(ordered))):
+        if budget <= 0:
+            break
         low = place
         for _ in range(_LINES_BEFORE + 1):
             low = text.rfind("\n", max(0, place - _SIDE), max(0, low - 1)) + 1 or max(0, place - _SIDE)
@@ -157,8 +167,6 @@ def _spans(text: str, spots: set[int]) -> Iterator[tuple[int, int]]:
                 high = min(size, place + _SIDE)
                 break
             high = found
-        if budget <= 0 and place > _MOST // 4:
-            continue
         budget -= high - low
         yield low, high
 

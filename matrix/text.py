@@ -39,6 +39,7 @@ _CLI_LEVEL: Final = re.compile(r"[\d:.,\-TZ\s/]{0,40}(Warning|Warn|Debug|Info|Er
 _STAMPED: Final = re.compile(r"[\d\-/]{6,10}[ T][\d:.,]{5,15}Z? (?:TRACE|DEBUG|INFO|WARN) ")
 _PYTHON_WARNING: Final = re.compile(r"\S{1,300}:\d{1,7}: \w{0,40}Warning: ")
 _BRACKETED: Final = re.compile(r"\[[^\]]{0,80}\]|\([^)]{0,80}\)")
+_NOT_LETTERS: Final = re.compile(r"[\W\d_]+")
 _STAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,9}Z ?(?:##\[\w{1,12}\])?")
 _GUTTER: Final = re.compile(r"^[\s│╷╵┃║╭╰╮╯─|]{1,80}|[\s│┃║╮╯]{1,80}$")
 _SPACES: Final = re.compile(r"\s+")
@@ -187,7 +188,7 @@ def _own_level(head: str) -> Level:
     for word_found in _LEVEL_WORD.finditer(head):
         prefix = head[: word_found.start()]
         bare = _BRACKETED.sub("", prefix)
-        if sum(character.isalpha() for character in bare) > 12:
+        if len(_NOT_LETTERS.sub("", bare)) > 12:
             break
         after = head[word_found.end() : word_found.end() + 1]
         if after in ("", " ", ":", "]", ";", "|", ",", "\t", ")", "-", '"') and "=" not in bare:

@@ -283,6 +283,20 @@ def test_a_literal_that_is_everywhere_in_a_log_does_not_hide_the_failure() -> No
     assert found.evidence[0].line == 30_001
 
 
+def test_one_failure_in_the_middle_is_not_lost_among_hundreds_of_others_at_both_ends() -> None:
+    others = [f"24/03/01 09:38:02 ERROR Client: fault-{n:02d} seen" for n in range(60)]
+    rows = parse_rows(
+        "".join(
+            f"- {{id: v.n{n}, cause: path_not_found, title: t, explanation: e, strength: hint, match: {{patterns: "
+            f"[{{literal: fault-{n:02d} seen, strength: hint}}]}}, fixes: [{{kind: manual, title: x}}]}}\n"
+            for n in range(60)
+        )
+    )
+    text = "\n".join((*others * 40, _long_log(COLUMN, 4000), *others * 40))
+    found = diagnose(Failure(text=text), matrix=Matrix((*rows, *MATRIX.rows)))
+    assert found[0].cause == "unresolved_column"
+
+
 def test_a_failure_that_only_a_plain_word_shows_is_found_in_a_long_log_too() -> None:
     rows = parse_rows(
         "- {id: v.x, cause: path_not_found, title: t, explanation: e, match: {patterns: [{literal: capacitor, "
