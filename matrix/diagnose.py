@@ -23,7 +23,21 @@ _LONG: Final = 20_000
 _MESSAGE: Final = 1_500
 _LEARNED_RANK: Final = 100
 _FAILED_STATES: Final = frozenset(("FAILED", "TIMEDOUT", "INTERNAL_ERROR", "UPSTREAM_FAILED", "ERROR"))
-_NO_FAILURE_CODES: Final = frozenset(("", "SUCCESS", "RUN_EXECUTION_SUCCESS"))
+#: Codes with which things end as they should, or were never to run.
+_NO_FAILURE_CODES: Final = frozenset(
+    (
+        "",
+        "SUCCESS",
+        "RUN_EXECUTION_SUCCESS",
+        "SKIPPED",
+        "DISABLED",
+        "EXCLUDED",
+        "INACTIVITY",
+        "JOB_FINISHED",
+        "USER_REQUEST",
+        "WORKSPACE_UPDATE",
+    )
+)
 _PLACEHOLDER: Final = re.compile(r"\{([a-z_][a-z_0-9]*)\}")
 _SENTENCE: Final = re.compile(r"(?<=[.!?])\s+")
 _NUMBERED: Final = re.compile(r"_\d$")

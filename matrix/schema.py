@@ -11,6 +11,7 @@ A row file is `matrix/rows/<category>.yaml`, a YAML list of rows:
       explanation: "Plain words; {entity} placeholders; a sentence with an unknown entity is left out."
       match:                               # any one of these signals is enough
         codes: [INIT_SCRIPT_FAILURE]       # termination codes, cluster reason codes, library error codes
+        facts: [CANCELED]                  # the same, taken from structured facts alone: too plain a word for texts
         error_codes: [RESOURCE_DOES_NOT_EXIST]   # API error_code; weak unless `strength` says otherwise
         error_classes: [UNRESOLVED_COLUMN] # Spark/Delta class, or CLASS.SUBCLASS
         exceptions: [ModuleNotFoundError]  # exception class, matched from the last dot
@@ -99,6 +100,7 @@ _ROW_KEYS = frozenset(
 _MATCH_KEYS = frozenset(
     (
         "codes",
+        "facts",
         "error_codes",
         "error_classes",
         "exceptions",
@@ -174,6 +176,7 @@ class Match:
     """What a row answers to; any one signal is enough, the guards hold for all of them."""
 
     codes: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
     error_codes: tuple[str, ...] = ()
     error_classes: tuple[str, ...] = ()
     exceptions: tuple[str, ...] = ()
@@ -339,7 +342,7 @@ class _Reader:
         items = self._mapping(node, _MATCH_KEYS, "match")
         if items is None:
             return Match()
-        for key in ("codes", "error_codes", "error_classes", "exceptions"):
+        for key in ("codes", "facts", "error_codes", "error_classes", "exceptions"):
             for value in self._strings(items, key):
                 if not _CODE.fullmatch(value) and not (key == "exceptions" and re.fullmatch(r"[\w.$]+", value)):
                     self._complain(items[key], f"{value!r} in {key} is not a code name")
@@ -349,6 +352,7 @@ class _Reader:
                 self._complain(items["source_kinds"], f"unknown source kind {kind!r}; known: {', '.join(SOURCE_KINDS)}")
         match = Match(
             codes=self._strings(items, "codes"),
+            facts=self._strings(items, "facts"),
             error_codes=self._strings(items, "error_codes"),
             error_classes=self._strings(items, "error_classes"),
             exceptions=self._strings(items, "exceptions"),
@@ -363,6 +367,7 @@ class _Reader:
                 self._complain(items["sqlstates"], f"{state!r} is not a SQLSTATE of five characters")
         signals = (
             match.codes,
+            match.facts,
             match.error_codes,
             match.error_classes,
             match.exceptions,
