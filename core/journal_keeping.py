@@ -111,6 +111,14 @@ class JournalKeeping:
         row = await journal.last_loop()
         return row if row is not None and not row.outcome and row.state.get("goals") is not None else None
 
+    async def abandon(self, row: LoopRow) -> None:
+        """Nobody goes on with that loop any more: another one begins."""
+        journal = self._world.journal
+        if journal is not None:
+            await journal.save_loop(
+                row.loop_id, row.state, iterations=row.iterations, outcome="interrupted", record=row.record
+            )
+
     async def last_record(self) -> LoopRecord | None:
         """The record of the newest loop that has one."""
         journal = self._world.journal

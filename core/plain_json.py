@@ -8,7 +8,6 @@ from __future__ import annotations
 import types
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
-from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
@@ -28,13 +27,19 @@ def from_plain(kind: type[T], data: Any) -> T:
     return kind(**values)
 
 
-@cache
-def _shape(kind: Any) -> dict[str, tuple[Any, bool]]:
-    hints = get_type_hints(kind)
-    return {
-        item.name: (hints[item.name], item.default is MISSING and item.default_factory is MISSING)
-        for item in fields(kind)
-    }
+def _shape(kind: type) -> dict[str, tuple[Any, bool]]:
+    """Type of each field, and whether it has to be there."""
+    held = _SHAPES.get(kind)
+    if held is None:
+        hints = get_type_hints(kind)
+        held = _SHAPES[kind] = {
+            item.name: (hints[item.name], item.default is MISSING and item.default_factory is MISSING)
+            for item in fields(kind)
+        }
+    return held
+
+
+_SHAPES: dict[type, dict[str, tuple[Any, bool]]] = {}
 
 
 def _value(hint: Any, data: Any, where: str) -> Any:
