@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from dbops_tui.matrix.diagnose import diagnose
 from dbops_tui.matrix.model import Failure
 
