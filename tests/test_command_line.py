@@ -229,6 +229,28 @@ def test_what_nobody_expected_ends_in_a_sentence_a_file_and_a_final_event(tmp_pa
     assert "dapi0123" not in report.read_text() + done.stdout + done.stderr
 
 
+LATE = """
+import sys
+from dbops_tui.tui import cli, cmd_history
+from dbops_tui.tui.jsonl import JsonLines
+def fail(arguments):
+    JsonLines().end("history.ended", {"count": 0})
+    raise LookupError("too late")
+cmd_history.main = fail
+sys.exit(cli.main(["history", "--json"]))
+"""
+
+
+def test_what_fails_after_the_end_adds_no_second_final_event(tmp_path: Path) -> None:
+    program = alone(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", LATE], cwd=program.root, env=program.env, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert len(done.stdout.splitlines()) == 1
+    assert "LookupError: too late" in done.stderr
+
+
 def test_a_state_folder_that_cannot_be_used_stops_only_what_needs_it(tmp_path: Path) -> None:
     program = with_bundle(tmp_path)
     state = program.write("../not-a-folder", "x")

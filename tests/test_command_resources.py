@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
+import asyncio
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command_box import Deployed, Program, alone, deployed, with_bundle
+from dbops_tui.tui import cmd_resources
+from dbops_tui.tui.place import open_place
 
 LAYERS = """\
 bundle:
@@ -198,3 +203,44 @@ def test_a_workspace_that_stops_to_answer_leaves_the_rest(live: Deployed) -> Non
 def test_no_token_is_ever_printed(live: Deployed) -> None:
     ended = live.program("resources", "--json")
     assert live.box.token not in ended.out + ended.err
+
+
+async def test_a_cli_that_never_answers_is_given_up_and_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cmd_resources, "SUMMARY_SECONDS", 1.0)
+    program = with_bundle(tmp_path)
+    script = program.write("../databricks", f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 600\n")
+    script.chmod(0o755)
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        env = {
+            **program.env,
+            "DATABRICKS_HOST": f"http://127.0.0.1:{port}",
+            "DATABRICKS_TOKEN": "t" * 20,
+            "DATABRICKS_CLI_PATH": str(script),
+        }
+        place = open_place(argparse.Namespace(path=str(program.root)), env=env)
+        listing = await cmd_resources.gather(place)
+    assert listing.source == "yaml"
+    assert listing.notes == ["from the YAML alone: no answer from the CLI within 1 s"]
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid_in(tmp_path / "pid")), 0)
+
+
+def pid_in(file: Path) -> str:
+    return file.read_text()
+
+
+async def test_last_runs_that_take_too_long_are_left_out_and_said(
+    live: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cmd_resources, "RUNS_SECONDS", 1.0)
+    live.box.control("POST", "faults", {"kind": "slow", "path": "*/jobs/runs/list", "times": -1, "seconds": 60})
+    try:
+        place = open_place(argparse.Namespace(path=str(live.root)), env=live.program.env)
+        listing = await cmd_resources.gather(place)
+    finally:
+        live.box.control("DELETE", "faults")
+    assert listing.source == "cli"
+    assert listing.notes == ["the last runs of 4 resources were not told within 1 s"]
+    assert all(resource.id for resource in listing.bundle.resources)

@@ -145,9 +145,10 @@ def _tell(
     if getattr(arguments, "json", False):
         from .jsonl import JsonLines
 
+        body = {"code": code, "message": message, "fix": fix, "retryable": retryable}
         with contextlib.suppress(OSError):
-            body = {"code": code, "message": message, "fix": fix, "retryable": retryable}
-            JsonLines().end("problem", body, exit_code=exit_code)
+            if not JsonLines.over:
+                JsonLines().end("problem", body, exit_code=exit_code)
 
 
 def version_text() -> str:

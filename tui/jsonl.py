@@ -10,13 +10,18 @@ import math
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any, ClassVar, TextIO
 
 VERSION = 1
 
 
 class JsonLines:
-    """Writes to `stream` (default: stdout as it is at that moment). `ended` tells that the final event is out."""
+    """Writes to `stream` (default: stdout as it is at that moment). `ended` tells that the final event is out.
+
+    `over` tells the same of stdout, whoever wrote to it: what goes wrong after the end adds no second one.
+    """
+
+    over: ClassVar[bool] = False
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
@@ -44,6 +49,7 @@ class JsonLines:
         if final:
             body = {**body, "final": True}
             self.ended = True
+            JsonLines.over = JsonLines.over or self._stream is None
         stream = self._stream or sys.stdout
         stream.write(line_of(body) + "\n")
         stream.flush()
