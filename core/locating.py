@@ -50,6 +50,8 @@ _SQL_POSITION = re.compile(r"\(?\bline (?P<line>\d{1,7}),? pos(?:ition)? (?P<col
 _SQL_ECHO = re.compile(r"^== SQL[^\n]{0,80}==\n(?P<sql>(?:[^\n]{0,400}(?:\n|\Z)){1,60})", re.MULTILINE)
 _CARETS = re.compile(r"^[-\s]{0,400}\^{1,400}[-\s]{0,20}$")
 _AROUND = 40  # lines below a frame in which the name may stand that the frame's statement is about
+MOST_PATHS = 500
+MOST_QUOTES = 50
 MOST_TEXT = 400_000  # characters of a failure that are looked at
 
 
@@ -81,8 +83,12 @@ def locate(text: str, bundle: Bundle, clue: Clue = Clue()) -> Location | None:
 def cli_places(text: str, bundle: Bundle) -> list[Location]:
     """Every place in a file of the bundle that the CLI names, in its order."""
     found: dict[Location, None] = {}
+    files: dict[str, str | None] = {}
     for match in _CLI_PLACE.finditer(clean(text)):
-        file = existing(bundle, (match["path"] or match["path_2"]).strip().removeprefix("./"))
+        path = (match["path"] or match["path_2"]).strip().removeprefix("./")
+        if path not in files and len(files) < MOST_PATHS:
+            files[path] = existing(bundle, path)
+        file = files.get(path)
         if file:
             line, column = match["line"] or match["line_2"], match["column"] or match["column_2"]
             found[Location(file, int(line), int(column))] = None
@@ -154,11 +160,14 @@ def _from_frames(text: str, bundle: Bundle, evidence: str) -> Location | None:
 
     Libraries' own frames are passed over. A traceback names its exception below its frames.
     """
+    matches = [match for pattern in (_FRAME, _BARE_FRAME) for match in pattern.finditer(text)]
+    # One path may stand in thousands of frames; thousands of paths are no traceback that anybody could follow.
+    paths = list(dict.fromkeys(match["path"].strip() for match in matches))
+    files = {path: local_file(bundle, path) for path in (*paths[:MOST_PATHS], *paths[-MOST_PATHS:])}
     frames = [
         (match.start(), Location(file, int(match["line"])))
-        for pattern in (_FRAME, _BARE_FRAME)
-        for match in pattern.finditer(text)
-        if (file := local_file(bundle, match["path"].strip()))
+        for match in matches
+        if (file := files.get(match["path"].strip()))
     ]
     if not frames:
         return None
@@ -186,8 +195,9 @@ def _ends_of(text: str, evidence: str) -> list[int]:
 def _from_cells(text: str, bundle: Bundle, own: tuple[str, ...]) -> Location | None:
     """A notebook cell's line: the code that the trace quotes is found by its text, else by the cell's own count."""
     files = own or tuple(file for file in source_files(bundle) if file.endswith(NOTEBOOK_SUFFIXES))
-    quoted = [*_ARROW_LINE.finditer(text), *_CODE_OF_FRAME.finditer(text)]
-    for match in sorted(quoted, key=lambda each: each.start(), reverse=True):
+    quoted = sorted([*_ARROW_LINE.finditer(text), *_CODE_OF_FRAME.finditer(text)], key=lambda each: each.start())
+    distinct = {(match["code"], match["line"]): match for match in quoted}
+    for match in list(reversed(distinct.values()))[:MOST_QUOTES]:
         places = find_code(bundle, files, match["code"])
         if len(places) > 1:
             places = [p for p in places if int(match["line"]) in _lines_in_cell(bundle, p)] or (places if own else [])

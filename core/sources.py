@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from ..matrix.model import Location
+from .atomicfile import inside
 from .bundle import Bundle
 
 MAX_SOURCE_BYTES = 5_000_000
@@ -77,9 +78,9 @@ def existing(bundle: Bundle, relative: str) -> str | None:
 def read_lines(bundle: Bundle, file: str) -> list[str]:
     """The lines of a bundle file without line ends; empty where it cannot be read, is huge or is not text."""
     try:
-        path = bundle.root / file
+        path = inside(bundle.root / file, bundle.root)
         stat = path.stat()
-        if stat.st_size > MAX_SOURCE_BYTES or not path.resolve().is_relative_to(bundle.root.resolve()):
+        if stat.st_size > MAX_SOURCE_BYTES:
             return []
         return list(_lines(str(path), stat.st_mtime_ns, stat.st_size))
     except (OSError, ValueError):
