@@ -77,8 +77,9 @@ class Acting:
             if isinstance(result, Begun):
                 return Deployed("blocked", result.reason)
             outcome = await self._end_cli(permit, result)
-        if outcome == "ok":
+        if outcome in ("ok", "failed"):
             self.source = source
+        if outcome == "ok":
             world.store.set(pending_files=())
         return Deployed(outcome, result.blocked_reason or result.summary, result.text, source)
 
@@ -91,12 +92,11 @@ class Acting:
             permit = await world.guard.permit(act, confirmed=confirmed)
             self._busy("bundle destroy")
             try:
-                result = await world.cli.destroy(permit, world.cli_line)
-            except CliProblem as problem:
-                await permit.ended("refused", reason=problem.summary)
-                raise
+                result = await self._call(permit, world.cli.destroy(permit, world.cli_line))
             finally:
                 self._busy("")
+            if isinstance(result, Begun):
+                raise CliProblem(result.reason)
             await self._end_cli(permit, result)
         return result
 
@@ -204,17 +204,17 @@ class Acting:
         data = {"run_id": run_id, "repairs": repairs, "iteration": iteration, "tasks": list(tasks)}
         act = self._act("repair", ref, words, data=data)
         permit = await world.guard.permit(act, confirmed=confirmed, automatic=automatic)
+        request = workspace.repair(
+            permit,
+            run_id,
+            latest_repair_id=run.latest_repair_id,
+            tasks=tuple(tasks),
+            dependents=dependents,
+            parameters=dict(run.parameters),
+        )
         try:
-            repair_id = await workspace.repair(
-                permit,
-                run_id,
-                latest_repair_id=run.latest_repair_id,
-                tasks=tuple(tasks),
-                dependents=dependents,
-                parameters=dict(run.parameters),
-            )
+            repair_id = await self._sent(permit, request)
         except WorkspaceError as error:
-            await permit.ended("unknown" if error.unknown else "refused", reason=error.message)
             if error.unknown:
                 return Begun(reason=error.message, unknown=True)
             if error.unmeasured:
@@ -228,22 +228,31 @@ class Acting:
         act = self._act("cancel", ref, ["jobs", "cancel-run", run_id, "--no-wait"], data={"run_id": run_id})
         permit = await self._world.guard.permit(act, confirmed=confirmed)
         workspace = self._world.open_workspace()
-        await self._finish(permit, workspace.cancel(permit, run_id))
+        await self._sent(permit, workspace.cancel(permit, run_id))
+        await permit.ended("done")
 
     async def stop(self, ref: str, pipeline_id: str, *, confirmed: str = "") -> None:
         """Stop the active update of a pipeline. Raises Refused, WorkspaceError."""
         act = self._act("stop", ref, ["pipelines", "stop", pipeline_id], data={"pipeline_id": pipeline_id})
         permit = await self._world.guard.permit(act, confirmed=confirmed)
         workspace = self._world.open_workspace()
-        await self._finish(permit, workspace.stop_pipeline(permit, pipeline_id))
+        await self._sent(permit, workspace.stop_pipeline(permit, pipeline_id))
+        await permit.ended("done")
 
-    async def _finish(self, permit: Permit, call: Awaitable[object]) -> None:
+    async def _sent(self, permit: Permit, request: Awaitable[T]) -> T:
+        """Await a request; where it brings no answer, how it ended is written down. Raises as the request does."""
         try:
-            await call
+            return await request
         except WorkspaceError as error:
             await permit.ended("unknown" if error.unknown else "refused", reason=error.message)
             raise
-        await permit.ended("done")
+        except Refused as refused:
+            await permit.ended("refused", reason=refused.reason)
+            raise
+        except asyncio.CancelledError:
+            # Nobody can tell whether it was sent already.
+            await asyncio.shield(permit.ended("unknown", reason="stopped while it was under way"))
+            raise
 
     # --- shared ------------------------------------------------------------------------------------------------------
 

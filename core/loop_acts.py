@@ -27,7 +27,7 @@ from .loop_runner import LoopRunner
 from .pipeline_updates import PipelineUpdates
 from .pipelines import Update
 from .reachability import Reachability
-from .report import FixRecord
+from .report import FixRecord, StartRecord
 from .run_stats import partial_success
 from .runs import Outcome, Run
 from .snapshots import Snapshot
@@ -168,7 +168,11 @@ class LoopActs:
             self._diagnosing.forget()
             await self._truth.ask()
         self._runner.retryable = outcome == "blocked"
-        await self._deployed(machine.DeployEnded(outcome, reason))
+        current = deployed.source is not None and deployed.source.untouched(await self._source_now())
+        await self._deployed(machine.DeployEnded(outcome, reason, current))
+
+    async def _source_now(self) -> Snapshot:
+        return await asyncio.to_thread(Snapshot.take, SyncRules.of(self._world.bundle))
 
     async def _deployed(self, event: machine.DeployEnded) -> None:
         await self._runner.feed(event)
@@ -205,7 +209,7 @@ class LoopActs:
 
     async def _found_deployed(self, operation: Operation) -> machine.DeployEnded | None:
         """The deploy had come to its end; unless the source was edited since, that is the deploy of this round."""
-        now = await asyncio.to_thread(Snapshot.take, SyncRules.of(self._world.bundle))
+        now = await self._source_now()
         if operation.intent.get("source") not in ("", None, now.digest):
             return None
         self._acting.source = now
@@ -298,6 +302,7 @@ class LoopActs:
     async def _started(self, ref: str, run_id: str, kind: str, url: str) -> None:
         resource = self._world.resource(ref)
         pipeline = resource is not None and resource.type == "pipelines"
+        self._runner.note_start(StartRecord(ref, kind, run_id, url))
         self._world.emit(
             RunStartedEvent(
                 ref,
@@ -470,7 +475,7 @@ class LoopActs:
         for ref in failed:
             await self._explain(ref)
         deploy = await self._operation(("deploy",), iteration)
-        now = await asyncio.to_thread(Snapshot.take, SyncRules.of(self._world.bundle))
+        now = await self._source_now()
         if deploy is None or deploy.intent.get("source") in (None, "", now.digest):
             return False
         patch = await self._operation(("patch", "fixer"), iteration)
@@ -487,12 +492,15 @@ class LoopActs:
 
     async def person_edited(self, files: tuple[str, ...]) -> None:
         """The source was edited by a person (or by a fix of ours, which is written down already)."""
-        if self._state.stage is Stage.FIX and self._acting.source is not None:
-            now = await asyncio.to_thread(Snapshot.take, SyncRules.of(self._world.bundle))
+        source, stage = self._acting.source, self._state.stage
+        if source is not None and stage not in (Stage.DEPLOY, Stage.REDEPLOY):
+            now = await self._source_now()
+            if source.untouched(now):
+                return  # told late: the last deploy has it
             ours = self._ours()
             names = tuple(name for name in files if name not in ours)
-            if names:
-                diff = self._acting.source.diff(now, names)
+            if names and stage is Stage.FIX:
+                diff = source.diff(now, names)
                 self._runner.note_fix(FixRecord(f"edited {', '.join(names[:5])}", "person", names, diff))
         await self._runner.feed(machine.SourceChanged(files))
 

@@ -20,7 +20,7 @@ from .layers import run_order
 from .loop import Begin, Command, LoopState, reattach, step
 from .plain_json import from_plain
 from .reachability import Reachability
-from .report import ErrorRecord, FixRecord, LoopRecord, RoundRecord, to_markdown
+from .report import ErrorRecord, FixRecord, LoopRecord, RoundRecord, StartRecord, to_markdown
 from .stages import LoopOutcome, Stage
 from .state import LoopView
 from .workspace import WorkspaceError
@@ -181,6 +181,11 @@ class LoopRunner:
         fresh = replace(held, errors=held.errors + new, fixes=held.fixes + fixes)
         rounds[self.state.iteration] = fresh
         self.record = replace(self.record, rounds=tuple(rounds[key] for key in sorted(rounds)))
+
+    def note_start(self, start: StartRecord) -> None:
+        """A run or update of this loop is under way."""
+        if self.record is not None and start not in self.record.starts:
+            self.record = replace(self.record, starts=(*self.record.starts, start))
 
     def note_identity(self) -> None:
         """Who acted where, once that is known."""

@@ -45,6 +45,16 @@ class RoundRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class StartRecord:
+    """One start: `kind` is run, repair, update or adopted; `run_id` is an update's id for a pipeline."""
+
+    ref: str
+    kind: str
+    run_id: str
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LoopRecord:
     """Everything a report says. Times are ISO 8601 UTC."""
 
@@ -60,6 +70,7 @@ class LoopRecord:
     started: str
     ended: str
     rounds: tuple[RoundRecord, ...] = ()
+    starts: tuple[StartRecord, ...] = ()
 
 
 def hypothesis(record: LoopRecord) -> tuple[str, Diagnosis | None]:
@@ -112,8 +123,12 @@ def to_markdown(record: LoopRecord) -> str:
         lines += [f"Row `{best.row}`, confidence {best.confidence:.0%}.", ""]
         lines += _quote("\n".join(f"line {e.line}: {e.text}" for e in best.evidence[:3]))
     lines += ["## Run pages", ""]
-    urls = list(dict.fromkeys(error.url for round_ in record.rounds for error in round_.errors if error.url))
-    lines += [f"- {url}" for url in urls] or ["- none"]
+    pages = {start.url: f"{start.ref}, {start.kind} {start.run_id}: " for start in record.starts if start.url}
+    for round_ in record.rounds:
+        for error in round_.errors:
+            pages.setdefault(error.url, f"task {error.task_key}: " if error.task_key else "")
+    pages.pop("", None)
+    lines += [f"- {what}{url}" for url, what in pages.items()] or ["- none"]
     lines += ["", "## To go on", ""]
     lines += _quote("\n".join(commands(record)), "sh")
     return "\n".join(lines).rstrip() + "\n"

@@ -85,5 +85,25 @@ def _words(action: argparse.Action) -> list[str]:
     return [f"{name} {value}".rstrip() for name in action.option_strings]
 
 
+SETTINGS_HEAD = """\
+# Settings
+
+Made from the code by `python -m dbops_tui.tui.manual settings > docs/settings.md`; a test holds it to that.
+
+They come from, each beating the one before: the user's `config.toml` (in the folder that `dbops-tui doctor` names),
+`.dbops.toml` beside `databricks.yml` (which can only make guards stricter, and names no program to run), `DBOPS_*` in the
+environment, flags. A key that is not known, or a value that does not fit, is an error with file and line.
+
+```toml
+"""
+
+
+def settings() -> str:
+    """The page of all settings with their defaults, as Markdown."""
+    from ..core.config import template
+
+    return SETTINGS_HEAD + template().rstrip() + "\n```\n"
+
+
 if __name__ == "__main__":
-    sys.stdout.write(manual())
+    sys.stdout.write(settings() if sys.argv[1:] == ["settings"] else manual())
