@@ -15,7 +15,6 @@ from ..matrix.model import Diagnosis
 from ..widgets.cli_page import CliPage
 from ..widgets.details import flow_lines, resource_lines, run_lines, task_lines, update_lines
 from ..widgets.diagnosis import DiagnosisPage, Excerpt, short_note
-from ..widgets.events import EventsPage
 from ..widgets.glyphs import Glyphs, pipeline_look, state_look, state_words
 from ..widgets.output import LogPage, output_lines
 from ..widgets.page import Page, TextLine, TextPage
@@ -29,6 +28,7 @@ from ..widgets.words import clock, duration
 
 if TYPE_CHECKING:
     from ..core.run_stats import Share
+    from ..widgets.events import EventsPage
     from ..widgets.graph import GraphPage
     from ..widgets.history import HistoryPage
 
@@ -57,7 +57,7 @@ class Panes:
         self.run_timeline = RunPage(timeline=True)
         self.update_timeline = UpdatePage(timeline=True)
         self.output = LogPage(wraps=True, follow=False)
-        self.events = EventsPage()
+        self._events: EventsPage | None = None  # made when there are events, or somebody looks for them
         self.cli = CliPage()
         self.graph: GraphPage | None = None  # made when first looked at, like the two below
         self.history: HistoryPage | None = None
@@ -72,6 +72,15 @@ class Panes:
         self._share_seen: tuple[object, ...] = ()
         self._notes: tuple[tuple[Diagnosis, ...], dict[str, str]] = ((), {})
         self._output_of: tuple[object, ...] = ()
+
+    @property
+    def events(self) -> EventsPage:
+        """The page of events."""
+        if self._events is None:
+            from ..widgets.events import EventsPage
+
+            self._events = EventsPage()
+        return self._events
 
     # --- which page stands where -------------------------------------------------------------------------------------
 
@@ -89,7 +98,7 @@ class Panes:
             "graph": self.graph,
             "history": self.updates if self._of_pipeline else self.history,
             "output": self.output,
-            "events": self.events,
+            "events": self.events if self.tab == "events" else None,
             "cli": self.cli,
         }
         return pages.get(self.tab) or self.task
@@ -128,7 +137,8 @@ class Panes:
         for update_page in updates:
             update_page.show(state.update, now_ms, state.previous_update, self.marked)
         self._show_run_head(state, now_ms)
-        self.events.show(state.events)
+        if self._events is not None or state.events:
+            self.events.show(state.events)
         self.cli.show(state.cli_lines)
         self.diagnosis.show(state.diagnoses, state.fixes, self.excerpt, glyphs, check=state.check)
         if not state.diagnoses:
@@ -189,14 +199,10 @@ class Panes:
         elif self.tab == "history":
             self._show_history(state, resource, now_ms)
         heads = self._tab_heads()
-        for page in (self.task, self.run_timeline, self.update_timeline, self.output, self.events, self.cli):
-            page.set_head(heads)
-        if self.graph is not None:
-            self.graph.set_head(heads)
-        if self.history is not None:
-            self.history.set_head(heads)
-        if self.updates is not None:
-            self.updates.set_head(heads)
+        made = (self.task, self.run_timeline, self.update_timeline, self.output, self.cli)
+        for page in (*made, self._events, self.graph, self.history, self.updates):
+            if page is not None:
+                page.set_head(heads)
 
     def _show_graph(self, state: State, resource: Resource | None, *, of_resource: bool) -> None:
         """The tasks of the run or the flows of the update; of a job that is only looked at, what it declares."""
