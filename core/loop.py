@@ -102,10 +102,14 @@ class IdentityRefused:
 
 @dataclass(frozen=True, slots=True)
 class DeployEnded:
-    """`blocked` is not a failure of the bundle; `unknown` could not be measured. Neither uses up a round."""
+    """`blocked` is not a failure of the bundle; `unknown` could not be measured. Neither uses up a round.
+
+    `current`: no file was written since the deploy began, so that an edit that was told meanwhile is in it.
+    """
 
     outcome: Literal["ok", "failed", "blocked", "unknown"]
     reason: str = ""
+    current: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,6 +378,8 @@ def _deployed(state: LoopState, event: DeployEnded) -> Step:
         # Not measured is not failed: the same round deploys again once the way is clear.
         after = replace(state, paused=event.reason or "the deploy's end is not known")
         return after, (Deploy(state.iteration),)
+    if event.current:
+        state = replace(state, pending_edit=False)
     if event.outcome == "failed":
         after = replace(state, failed_stage=stage)
         return _fail_round(after, (DEPLOY_REF,))

@@ -20,36 +20,47 @@ MOST_DIFF = 60_000  # characters
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Digest of each file, names relative to the bundle's root; `texts` are the bytes of those small enough."""
+    """Digest of each file, names relative to the bundle's root; `texts` are the bytes of those small enough.
+
+    `stamps` tell a file that was written again, also where it came out the same.
+    """
 
     digests: dict[str, str] = field(default_factory=dict)
     texts: dict[str, bytes] = field(default_factory=dict, repr=False)
+    stamps: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def take(cls, rules: SyncRules) -> Snapshot:
         """Read every file that a deploy takes. Blocking: for a thread. A file that cannot be read is left out."""
         digests: dict[str, str] = {}
         texts: dict[str, bytes] = {}
+        stamps: dict[str, tuple[int, int]] = {}
         room = WHOLE_ALL
         for path in rules.files(most=MOST_FILES):
             try:
-                size = path.stat().st_size
+                found = path.stat()
+                size = found.st_size
                 data = path.read_bytes() if size <= WHOLE_FILE else b""
                 digest = hashlib.sha256(data).hexdigest() if size <= WHOLE_FILE else _digest_of(path)
             except OSError:
                 continue
             name = rules.name(path)
             digests[name] = digest
+            stamps[name] = (found.st_mtime_ns, found.st_ino)
             if data and size <= room:
                 texts[name] = data
                 room -= size
-        return cls(digests, texts)
+        return cls(digests, texts, stamps)
 
     @property
     def digest(self) -> str:
         """One digest for all of it."""
         lines = "\n".join(f"{name} {digest}" for name, digest in sorted(self.digests.items()))
         return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
+
+    def untouched(self, after: Snapshot) -> bool:
+        """Whether no file was written between the two."""
+        return self.digests == after.digests and self.stamps == after.stamps
 
     def changed(self, after: Snapshot) -> tuple[str, ...]:
         """The files that differ, are new or are gone."""

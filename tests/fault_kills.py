@@ -1,0 +1,190 @@
+"""Heals that are killed, taken up again, and judged by what the workspace and the journal hold afterwards.
+It holds no test; what must hold is in `problems`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from dbops_tui.core.bundle_load import load_bundle
+from dbops_tui.core.journal import Journal, LoopRow, Operation, journal_path
+from engine_world import Sample
+from fault_harness import JOBS, MENDED, PIPELINES, Counts, Yard, counted
+from heal_server import POINTS, Heal, HealServer
+
+KILLED = -9
+MOST_STARTS = 12  # of one loop, before it counts as one that never ends
+MOST_NUMBERS = 40  # passings of one point
+
+
+@dataclass
+class Killed:
+    """A loop that was killed, and taken up until it ended: what each process said, and what is left."""
+
+    name: str
+    kills: int
+    resumed: int
+    refs: tuple[str, ...]
+    heals: list[Heal]
+    counts: Counts
+    loops: tuple[LoopRow, ...]
+    operations: tuple[Operation, ...]
+    events: tuple[tuple[str, str, dict[str, Any]], ...]
+    source: dict[str, str]
+    lost: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def words(place: Sample, refs: tuple[str, ...], yard: Yard) -> list[str]:
+    """The command line of the loop: safe patches for a job, a fixer for a pipeline."""
+    keys = [ref.partition(".")[2] for ref in refs]
+    by = ["--apply", "safe"] if refs == JOBS else ["--fixer", yard.fixer]
+    return ["heal", *keys, "--json", *by, "--path", str(place.root)]
+
+
+def at_point(yard: Yard, server: HealServer, point: str, number: int, refs: tuple[str, ...] = JOBS) -> Killed | None:
+    """Kill a loop at one passing of a point, and take it up; None where it ended before that."""
+    place = yard.place(refs)
+    heals = [server.start(words(place, refs, yard), env=place.env, point=point, number=number)]
+    if heals[0].wait() != KILLED:
+        return None
+    heals += _to_the_end(yard, server, place, refs)
+    return _judged(f"{point} {number}", 1, place, refs, yard, heals)
+
+
+def at_points(
+    yard: Yard, server: HealServer, points: tuple[str, ...] = tuple(POINTS), refs: tuple[str, ...] = JOBS
+) -> Iterator[Killed]:
+    """Kill a loop at the first passing of each point, the second, and so on until it is not passed so often."""
+    for point in points:
+        for number in range(1, MOST_NUMBERS):
+            found = at_point(yard, server, point, number, refs)
+            if found is None:
+                break
+            yield found
+
+
+def at_random(
+    yard: Yard, server: HealServer, random_: random.Random, seconds: float, refs: tuple[str, ...] = JOBS
+) -> Killed:
+    """Kill a loop at one to three instants, now and then the CLI with it, and take it up until it ends."""
+    place = yard.place(refs)
+    heals: list[Heal] = []
+    kills = 0
+    for _ in range(random_.randint(1, 3)):
+        heal = server.start(words(place, refs, yard), env=place.env)
+        heals.append(heal)
+        time.sleep(random_.uniform(0.02, seconds))
+        all_of_it = random_.random() < 0.3
+        heal.kill(with_children=all_of_it)
+        if heal.wait() != KILLED:
+            break
+        kills += 1
+        if all_of_it:
+            # A person looks at the lock that a killed deploy left, and breaks it.
+            path = f"/Workspace/Users/you@example.com/.bundle/retail_lakehouse/dev/state"
+            yard.box.call("DELETE", "/sandbox/lock", state_path=path)
+    else:
+        heals += _to_the_end(yard, server, place, refs)
+    return _judged(f"random, {kills} kills", kills, place, refs, yard, heals)
+
+
+def _to_the_end(yard: Yard, server: HealServer, place: Sample, refs: tuple[str, ...]) -> list[Heal]:
+    heal = server.start(words(place, refs, yard), env=place.env)
+    heal.wait()
+    return [heal]
+
+
+def _judged(name: str, kills: int, place: Sample, refs: tuple[str, ...], yard: Yard, heals: list[Heal]) -> Killed:
+    bundle = load_bundle(place.root, "", place.env)
+    loops, operations, events = asyncio.run(_read(place, bundle.target))
+    found = Killed(
+        name,
+        kills,
+        0,
+        refs,
+        heals,
+        counted(yard.box),
+        loops,
+        operations,
+        events,
+        {file: (place.root / file).read_text() for file in MENDED if (place.root / file).exists()},
+    )
+    found.problems = list(problems(found))
+    found.resumed = 0 if found.problems else kills
+    if not found.problems:
+        yard.forget(place)
+    return found
+
+
+async def _read(
+    place: Sample, target: str
+) -> tuple[tuple[LoopRow, ...], tuple[Operation, ...], tuple[tuple[str, str, dict[str, Any]], ...]]:
+    from pathlib import Path
+
+    journal = await Journal.open(journal_path(Path(place.env["DBOPS_STATE_DIR"]), place.root, target), read_only=True)
+    try:
+        loops = await journal.loops()
+        operations = [row for loop in loops for row in await journal.operations(loop.loop_id)]
+        events = [row for loop in loops for row in await journal.events(loop.loop_id, 20_000)]
+        return loops, tuple(operations), tuple(events)
+    finally:
+        await journal.close()
+
+
+def problems(found: Killed) -> Iterator[str]:
+    """What does not hold: the same end, nothing done twice, nothing lost, nothing left open, the report complete."""
+    last, counts = found.heals[-1], found.counts
+    ends = last.of("loop.ended")
+    if last.wait() != 0 or not ends or ends[-1].get("outcome") != "verified":
+        said = ends[-1] if ends else last.err.read_text("utf-8", "replace")[-600:]
+        yield f"ended with {last.wait()}: {said}"
+    jobs = found.refs == JOBS
+    wanted = {"runs": int(jobs), "repairs": int(jobs), "updates": 0 if jobs else 2, "deploys": 2}
+    for what, number in wanted.items():
+        seen = getattr(counts, what)
+        if seen != number:
+            yield f"{seen} {what} in place of {number}"
+    if any(found.source[file] != MENDED[file] for file in found.source):
+        yield "the source is not edited as it should be"
+    for heal in found.heals:
+        if "Traceback" in heal.err.read_text("utf-8", "replace"):
+            yield f"traceback: {heal.err.read_text()[-600:]}"
+    if len(found.loops) != 1:
+        yield f"{len(found.loops)} loops in the journal"
+        return
+    loop = found.loops[0]
+    if loop.outcome != "verified" or loop.iterations != 2:
+        yield f"the journal has the loop as {loop.outcome!r} after {loop.iterations} rounds"
+    left = [f"{row.kind} {row.outcome or 'open'}" for row in found.operations if row.outcome not in ("done", "refused")]
+    if left:
+        yield f"left open: {', '.join(left)}"
+    rounds = loop.record.get("rounds") or []
+    first = rounds[0] if rounds else {}
+    if len(first.get("errors") or []) != 1 or len(first.get("fixes") or []) != 1:
+        yield f"the report of round 1 has {len(first.get('errors') or [])} errors and {len(first.get('fixes') or [])} fixes"
+    found.lost = len(list(lost(found)))
+    yield from lost(found)
+
+
+def lost(found: Killed) -> Iterator[str]:
+    """Facts that the journal's stream of events does not hold."""
+    names = [name for _, name, _ in found.events]
+    for name, least in (("loop.started", 1), ("identity.resolved", 1), ("run.started", 2), ("failure.diagnosed", 1)):
+        if names.count(name) < least:
+            yield f"lost: {least - names.count(name)} of {name}"
+    for name in ("fix.applied", "verified", "loop.ended"):
+        if names.count(name) != 1:
+            yield f"{names.count(name)} times {name} in the journal"
+    ends = [data.get("state") for _, name, data in found.events if name == "run.changed"]
+    if not any(str(state) in ("failed", "terminated_failed") or "fail" in str(state) for state in ends):
+        yield f"lost: that a run failed ({ends})"
+
+
+Kill = Callable[[], Killed | None]
+__all__ = ["JOBS", "PIPELINES", "POINTS", "Killed", "at_point", "at_points", "at_random", "problems"]
