@@ -110,14 +110,22 @@ def _fold(same: list[Diagnosis]) -> Diagnosis:
 
 
 def _fixes(best: Diagnosis, same: list[Diagnosis]) -> tuple[Fix, ...]:
-    """The fixes of the best one, and before its mere advice the edits and commands that only others propose."""
-    edits: dict[tuple[object, ...], Fix] = {}
-    for fix in (fix for each in (best, *same) for fix in each.fixes if fix.patch is not None):
-        edits.setdefault(fix.patch.edits if fix.patch else (), fix)
+    """The fixes of the best one, and before its mere advice the edits of the others that it does not hold already."""
+    edits = [fix for fix in best.fixes if fix.patch is not None]
+    for fix in (fix for each in same if each is not best for fix in each.fixes if fix.patch is not None):
+        if not any(_covers(held, fix) for held in edits):
+            edits.append(fix)
     rest: dict[tuple[object, ...], Fix] = {}
     for fix in (fix for each in (best, *same) for fix in each.fixes if fix.patch is None):
         rest.setdefault((fix.kind, fix.title, fix.command), fix)
-    return (*sorted(edits.values(), key=lambda fix: -fix.confidence), *rest.values())
+    return (*sorted(edits, key=lambda fix: -fix.confidence), *rest.values())
+
+
+def _covers(fix: Fix, other: Fix) -> bool:
+    """Whether all that `other` changes is changed by `fix` in the same way."""
+    if fix.patch is None or other.patch is None:
+        return False
+    return set(other.patch.edits) <= set(fix.patch.edits)
 
 
 def _is_cascade(diagnosis: Diagnosis, matrix: Matrix) -> bool:
