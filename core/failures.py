@@ -141,6 +141,7 @@ def of_update(update: Update, ref: str, events: Iterable[PipelineEvent], url: st
             continue
         chain = tuple(ExceptionInfo(x.class_name, x.message, x.error_class, x.sql_state) for x in event.exceptions)
         lines = [event.message, *(f"{x.class_name}: {x.message}" for x in event.exceptions)]
+        lines += _frames(event)
         failure = Failure(
             text="\n".join(line for line in lines if line),
             source_kind="pipeline_event",
@@ -155,6 +156,16 @@ def of_update(update: Update, ref: str, events: Iterable[PipelineEvent], url: st
         return flows or list(found.values())
     text = update.message or f"update {update.state.lower()} without an ERROR event"
     return [Found(Failure(text=text, source_kind="pipeline_event", resource_key=ref), ref, update.update_id, url=url)]
+
+
+def _frames(event: PipelineEvent) -> list[str]:
+    """The Python and SQL frames of an event's stacks as a traceback writes them, so that they can be located."""
+    return [
+        f'  File "{file}", line {line}, in {method}'
+        for exception in event.exceptions
+        for _, method, file, line in exception.stack
+        if line is not None and file.endswith((".py", ".sql", ".ipynb"))
+    ][:20]
 
 
 def explain(
