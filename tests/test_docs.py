@@ -1,4 +1,4 @@
-"""The pages in docs/ say what is so: settings as in the code, the example of a row that can be used, files that are there."""
+"""The pages in docs/ say what is so: the settings, the example of a row, the keys, and files that are there."""
 
 from __future__ import annotations
 
