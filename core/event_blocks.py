@@ -19,7 +19,7 @@ SEPARATOR = "\x00"  # stands in no clean text
 _HELD_TEXTS = 16  # blocks whose messages stay apart
 _HELD_EXTRAS = 8  # packs that stay unpacked: those are many objects
 
-Extras = tuple[Any, ...] | None
+Extras = Any  # JSON values, and tuples of them
 
 
 class Blocks:

@@ -93,7 +93,7 @@ class EventFeed:
     async def fetch(self, *, ended: bool = False) -> int:
         """Read what is new, then go on reading back; gives how many events were new. Raises what `request` raises.
 
-        The first look at an update begins with its newest events. At most `pages` pages are read: while `complete` is
+        The first look at an update begins with its newest events. About `pages` pages are read: while `complete` is
         false there is more. `ended`: the update is known to have ended; its last events may still be to come.
         """
         async with self._turn:
@@ -104,7 +104,8 @@ class EventFeed:
                     self._newer = self._next_chain()
                 left -= await self._read(self._newer, left)
             if self._older is not None:
-                await self._read(self._older, left)
+                # One page of the past each time, however much is new.
+                await self._read(self._older, max(1, left))
             self._alive = self._alive or not (self._ended or self._fold.ended)
             return len(self._log) - before
 
@@ -123,12 +124,13 @@ class EventFeed:
         self._looks += 1
         far = self._ended or self._looks % FAR_EVERY == 0
         span, count = FAR if far else NEAR
-        known = len(self._log)
+        known, floor = len(self._log), self._older.at if self._older is not None else None
         if known <= count:
-            return _Chain(back=False, far=far)
+            # What is older than the floor is read by the other chain.
+            return _Chain(back=False, at=floor, far=far and floor is None)
         rows = self._log.snapshot().rows
-        newest, early = self._log.time(rows[known - 1]), self._log.time(rows[known - count])
-        return _Chain(back=False, at=min(newest - span, early), far=far)
+        at = min(self._log.time(rows[known - 1]) - span, self._log.time(rows[known - count]))
+        return _Chain(back=False, at=at if floor is None else max(at, floor), far=far and floor is None)
 
     async def _read(self, chain: _Chain, pages: int) -> int:
         """Read pages of a chain until it ends, or `pages` have been asked for; gives how many."""

@@ -251,12 +251,30 @@ class Sieve:
         verdicts = {self._verdicts[number] for number in self.log.kinds_of_block(block)}
         if verdicts == {YES}:
             return rows
-        if verdicts == {NO} or (verdicts <= {NO, BY_MESSAGE} and not self._may_hold(block)):
+        if verdicts == {NO}:
             return array("I")
+        if YES not in verdicts and self._needle and not self._may_hold(block):
+            return self._by_error(rows) if BY_ERROR in verdicts else array("I")
         if verdicts == {BY_MESSAGE}:
             place = rows[0] & (BLOCK - 1)
             return array("I", compress(rows, self._hits(block)[place : place + len(rows)]))
         return self._each(rows)
+
+    def _by_error(self, rows: array[int]) -> array[int]:
+        """Those whose exceptions have the text."""
+        verdicts, numbers = self._verdicts, self.log.kind_numbers
+        texts, pattern = self.log.error_text, self._pattern
+        assert pattern is not None
+        first = rows[0]
+        held = numbers[first : first + len(rows)]
+        return array(
+            "I",
+            [
+                row
+                for row, number in zip(rows, held, strict=True)
+                if verdicts[number] == BY_ERROR and pattern.search(texts(row))
+            ],
+        )
 
     def _each(self, rows: array[int]) -> array[int]:
         verdicts = bytes(map(self._verdicts.__getitem__, map(self.log.kind_numbers.__getitem__, rows)))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -56,17 +56,13 @@ def parse_event(raw: Mapping[str, Any], make_safe: Safe = safe) -> PipelineEvent
     )  # fmt: skip
 
 
-def event_of(
-    kind: Kind, event_id: str, timestamp: str, message: str, more: tuple[Any, ...] | None, make_safe: Safe
-) -> PipelineEvent:
+def event_of(kind: Kind, event_id: str, timestamp: str, message: str, more: Any, make_safe: Safe) -> PipelineEvent:
     """The event of its parts; `more` is what `extras` took from the JSON, still as it came."""
-    details: Json = {}
-    exceptions: tuple[PipelineException, ...] = ()
-    if more is not None:
-        exceptions = exceptions_of(more[1], make_safe)
-        details = details_of(more[0], kind.event_type, make_safe)
-        if more[2]:
-            details["truncated_fields"] = [make_safe(words(name)) for name in more[2]]
+    body, errors, truncated = more if type(more) is tuple else (more, None, None)
+    exceptions = exceptions_of(errors, make_safe)
+    details = details_of(body, kind.event_type, make_safe) if body else {}
+    if truncated:
+        details["truncated_fields"] = [make_safe(words(name)) for name in truncated]
     return PipelineEvent(
         event_id,
         timestamp,
@@ -128,20 +124,19 @@ def event_id(raw: Mapping[str, Any]) -> str:
     return "no-id-" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
 
 
-def keyed(raw: Json) -> Keyed:
-    """The event with what orders it."""
-    number = raw.get("id")
-    if type(number) is not str or not number:
-        number = event_id(raw)
-    try:
-        at = (datetime.fromisoformat(raw["timestamp"]) - EPOCH) // MICROSECOND
-    except (ValueError, TypeError, KeyError, OverflowError):
-        at = microseconds(raw.get("timestamp"))
-    try:
-        place = raw["sequence"]["control_plane_seq_no"]
-    except (KeyError, TypeError):
-        place = None
-    return (at, place if type(place) is int and -_INT64 <= place <= _INT64 else sequence_of(raw), number, raw)
+def keyed(raws: Iterable[Any]) -> Iterator[Keyed]:
+    """The events with what orders them; what is no object is left out."""
+    time_of = datetime.fromisoformat
+    for raw in raws:
+        try:
+            number, place = raw["id"], raw["sequence"]["control_plane_seq_no"]
+            at = (time_of(raw["timestamp"]) - EPOCH) // MICROSECOND
+        except (ValueError, TypeError, KeyError, IndexError, OverflowError):
+            number = place = None
+        if type(number) is str and number and type(place) is int and -_INT64 <= place <= _INT64:
+            yield (at, place, number, raw)
+        elif isinstance(raw, dict):
+            yield (microseconds(raw.get("timestamp")), sequence_of(raw), event_id(raw), raw)
 
 
 def microseconds(timestamp: object) -> int:
@@ -231,14 +226,13 @@ def kind_of(key: tuple[Any, ...], make_safe: Safe) -> Kind:
 # --- errors and details -----------------------------------------------------------------------------------------------
 
 
-def extras(raw: Json) -> tuple[Any, ...] | None:
-    """(details, exceptions, truncated fields) as they came; None where there is nothing of it."""
-    details = raw.get("details")
+def extras(raw: Json) -> Any:
+    """What an event has besides, as it came: its details alone, or a tuple of details, exceptions, truncated fields."""
+    if "error" not in raw and "truncation" not in raw:
+        return raw.get("details")
     error, truncation = raw.get("error"), raw.get("truncation")
-    if not details and error is None and truncation is None:
-        return None
     exceptions = error.get("exceptions") if isinstance(error, dict) else None
-    return (details, exceptions, _truncated(truncation) if truncation else None)
+    return (raw.get("details"), exceptions, _truncated(truncation) if truncation else None)
 
 
 def _truncated(truncation: object) -> list[Any]:
@@ -246,6 +240,17 @@ def _truncated(truncation: object) -> list[Any]:
     if not isinstance(fields, list):
         return []
     return [item.get("field_name") for item in fields[:50] if isinstance(item, dict)]
+
+
+def error_text(raw: Json) -> str:
+    """What the exceptions of an event say in one text, as it came: for searches, not to be shown."""
+    error = raw.get("error")
+    found = error.get("exceptions") if isinstance(error, dict) else None
+    return "\n".join(
+        " ".join(words(item.get(name)) for name in ("class_name", "error_class", "sql_state", "message"))
+        for item in (found[:MAX_EXCEPTIONS] if isinstance(found, list) else ())
+        if isinstance(item, dict)
+    )
 
 
 def exceptions_of(found: object, make_safe: Safe) -> tuple[PipelineException, ...]:

@@ -16,8 +16,8 @@ from .event_blocks import BLOCK, BLOCK_BITS, Blocks
 from .event_json import (
     Keyed,
     Kind,
+    error_text,
     event_of,
-    exceptions_of,
     extras,
     is_usual,
     iso_text,
@@ -51,6 +51,7 @@ class EventLog:
         self._kinds = array("I")
         self._block_kinds: list[tuple[int, ...]] = []
         self._odd_times: dict[int, str] = {}
+        self._error_texts: dict[int, str] = {}
         self._blocks = Blocks()
         self._kind_of: dict[tuple[Any, ...], int] = {}
         self._order: array[int] = array("I")
@@ -79,12 +80,10 @@ class EventLog:
         """As `add`, but gives the new events as they came, with what orders them: for whoever adds them up."""
         known = self._known
         new: list[Keyed] = []
-        for raw in raws:
-            if isinstance(raw, dict):
-                item = keyed(raw)
-                if item[2] not in known:
-                    known[item[2]] = 1
-                    new.append(item)
+        for item in keyed(raws):
+            if item[2] not in known:
+                known[item[2]] = 1
+                new.append(item)
         if new:
             # No two ids are the same, so the events themselves are never compared.
             new.sort()
@@ -95,7 +94,7 @@ class EventLog:
         first = len(self)
         times, sequences, ids, raws = zip(*new, strict=True)
         messages = self._messages(raws)
-        kinds = array("I", map(self._kind, raws))
+        kinds = self._kinds_of(raws)
         self._blocks.add(messages, map(extras, raws))
         self._times.extend(times)
         self._sequences.extend(sequences)
@@ -107,10 +106,11 @@ class EventLog:
         while (len(self._block_kinds) + 1) << BLOCK_BITS <= len(self._kinds):
             begin = len(self._block_kinds) << BLOCK_BITS
             self._block_kinds.append(tuple(set(self._kinds[begin : begin + BLOCK])))
-        for row, raw in enumerate(raws, first):
-            text = raw.get("timestamp")
-            if not (type(text) is str and len(text) == 24 and is_usual(text) and times[row - first]):
+        for row, (at, raw) in enumerate(zip(times, raws, strict=True), first):
+            if not at or not is_usual(raw["timestamp"]):
                 self._odd_times[row] = timestamp_text(raw)
+            if "error" in raw:
+                self._error_texts[row] = error_text(raw)
         batch = array("I", range(first, len(self)))
         self.arrived.extend(batch)
         self._order = merged(self._order, batch, self.key)
@@ -146,8 +146,14 @@ class EventLog:
             rows = array("I", [row for row, number in zip(batch, kinds, strict=True) if number in errors])
             self._errors = merged(self._errors, rows, self.key)
 
-    def _kind(self, raw: dict[str, Any]) -> int:
-        key = kind_key(raw)
+    def _kinds_of(self, raws: tuple[dict[str, Any], ...]) -> array[int]:
+        keys = list(map(kind_key, raws))
+        try:
+            return array("I", map(self._kind_of.__getitem__, keys))
+        except (KeyError, TypeError):
+            return array("I", map(self._kind, keys))
+
+    def _kind(self, key: tuple[Any, ...]) -> int:
         try:
             return self._kind_of[key]
         except (KeyError, TypeError):
@@ -234,9 +240,7 @@ class EventLog:
 
     def error_text(self, row: int) -> str:
         """What the exceptions of an event say, for searches."""
-        more = self._blocks.extras(row)
-        found = exceptions_of(more[1], str) if more is not None else ()
-        return "\n".join(f"{x.class_name} {x.error_class} {x.sql_state} {x.message}" for x in found)
+        return self._error_texts.get(row, "")
 
     def id(self, row: int) -> str:
         """The id of the event, clean."""

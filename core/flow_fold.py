@@ -67,12 +67,10 @@ class FlowFold:
     def add(self, raws: Iterable[Mapping[str, Any]]) -> None:
         """Take events as the API sends them, in any order; those that were taken before are passed over."""
         new: list[Keyed] = []
-        for raw in raws:
-            if isinstance(raw, dict) and raw.get("details"):
-                item = keyed(raw)
-                if item[2] not in self._seen:
-                    self._seen[item[2]] = None
-                    new.append(item)
+        for item in keyed(raws):
+            if item[2] not in self._seen:
+                self._seen[item[2]] = None
+                new.append(item)
         self.take(new)
 
     def take(self, new: Iterable[Keyed]) -> None:
@@ -86,9 +84,9 @@ class FlowFold:
             origin = raw.get("origin")
             if type(origin) is not dict:
                 origin = {}
-            # By what it holds, not by the event type: a type that nobody knows yet may still carry the progress.
             key = (at, sequence, number)
-            if type(found := details.get("flow_progress")) is dict:
+            # By what it holds, not by the event type: a type that nobody knows yet may still carry the progress.
+            if "flow_progress" in details and type(found := details["flow_progress"]) is dict:
                 self._progress(key, origin, found)
             elif type(found := details.get("flow_definition")) is dict:
                 self._definition(key, origin, found)
@@ -110,12 +108,12 @@ class FlowFold:
         return held
 
     def _progress(self, key: Key, origin: dict[str, Any], progress: dict[str, Any]) -> None:
-        name = origin.get("flow_name") or origin.get("dataset_name")
+        dataset = origin.get("dataset_name")
+        name = origin.get("flow_name") or dataset
         if not name:
             return
         flow = self._flow(name, key)
         flow.made = self._result = None
-        dataset = origin.get("dataset_name")
         if dataset and (flow.spoken_of is None or key < flow.spoken_of[0]):
             flow.spoken_of = (key, safe(words(dataset)))
         status = progress.get("status")
@@ -137,13 +135,16 @@ class FlowFold:
 
     def _metrics(self, flow: _FlowSum, key: Key, metrics: dict[str, Any]) -> None:
         for place, name in enumerate(_COUNTED):
-            number = metrics.get(name)
-            if type(number) is not int:
-                number = whole(number)
-            if number is not None:
-                flow.counts[place] = (flow.counts[place] or 0) + number
-        if key > flow.backlog_at and (backlog := whole(metrics.get("backlog_bytes"))) is not None:
-            flow.backlog, flow.backlog_at = backlog, key
+            if name in metrics:
+                number = metrics[name]
+                if type(number) is not int:
+                    number = whole(number)
+                if number is not None:
+                    flow.counts[place] = (flow.counts[place] or 0) + number
+        if "backlog_bytes" in metrics and key > flow.backlog_at:
+            backlog = whole(metrics["backlog_bytes"])
+            if backlog is not None:
+                flow.backlog, flow.backlog_at = backlog, key
 
     def _quality(self, flow: _FlowSum, quality: dict[str, Any]) -> None:
         flow.dropped += whole(quality.get("dropped_records")) or 0

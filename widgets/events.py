@@ -32,6 +32,7 @@ LEVELS: tuple[tuple[str, frozenset[str]], ...] = (
 )
 _LOOKS = {"ERROR": ("failed", "error"), "WARN": ("partly", "warn"), "INFO": ("quiet", "muted")}
 SLICE = 0.006  # seconds of work at a time; what is left goes on after the next key
+TELL_EVERY = 0.2  # seconds between two words of how far a search has come
 SHOWN_AT_ONCE = 200  # more lines than any screen has
 
 
@@ -51,6 +52,7 @@ class EventsPage(Page):
         self._target = -1  # the row that the cursor is to stay on, or to come near to; -1 for none
         self._picture: tuple[int, int, Spans] = (-1, 0, ())
         self._sieve = self._new_sieve(0)
+        self._told = 0.0  # when the head last said how far the search has come
 
     # --- what is shown -----------------------------------------------------------------------------------------------
 
@@ -153,9 +155,13 @@ class EventsPage(Page):
     def go_on(self) -> None:
         seen = self.count - self.top
         self._look_on()
-        # What is found far off changes nothing on screen but the numbers.
+        now = time.perf_counter()
+        # What is found far off changes nothing on screen but the numbers, and those can wait a little.
         if seen < SHOWN_AT_ONCE or not self.unfinished:
             self.touch()
+        elif now < self._told + TELL_EVERY:
+            return
+        self._told = now
         self.touch_head()
 
     def _look_on(self) -> None:
