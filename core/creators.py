@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from ..matrix.model import Location
 from .bundle import Bundle
-from .sources import code_files, json_text, read_lines
+from .sources import code_files, json_text, once, read_lines, read_text
 from .task_sources import Owner, owners_of
 
 _STRING = r"[rfbu]{0,2}(?P<quote>[\"']{1,3})(?P<name>[^\"'\n]{1,300})(?P=quote)"
 _DATASET = r"@(?:dlt|dp|sdp)\.(?:table|view|materialized_view|temporary_view)"
 _BEFORE_DEF = r"(?:(?!\ndef)[^@]){0,400}?"
+_WORDS = ("saveastable", "totable", "writeto", "tablename", "create", "@dlt.", "@dp.", "@sdp.")
 _MAKES = (
     re.compile(rf"\.(?:saveAsTable|toTable|writeTo|createTable|tableName)\s*\(\s*{_STRING}"),
     re.compile(rf"\b(?:create_streaming_table|create_table|create_target_table)\s*\(\s*(?:name\s*=\s*)?{_STRING}"),
@@ -74,8 +75,15 @@ def layer_of(owner: Owner) -> float:
     return rank - 0.5 if _SETUP.search(words) else rank
 
 
-def _made(bundle: Bundle) -> Iterator[tuple[str, Location]]:
+def _made(bundle: Bundle) -> list[tuple[str, Location]]:
+    return once(("made", bundle.root), lambda: list(_look(bundle)))
+
+
+def _look(bundle: Bundle) -> Iterator[tuple[str, Location]]:
     for file in code_files(bundle):
+        lowered = read_text(bundle, file).lower()
+        if not any(word in lowered for word in _WORDS):
+            continue
         lines = read_lines(bundle, file)
         text = "\n".join(map(json_text, lines) if file.endswith(".ipynb") else lines)
         for pattern in _MAKES:

@@ -21,7 +21,7 @@ from .pipelines import PipelineEvent, Update
 from .proposals import Context, propose, wrong_name
 from .propose_runs import with_safe_commands
 from .runs import Outcome, Run, TaskOutput, TaskRun
-from .sources import local_file
+from .sources import local_file, one_look
 from .state import Identity
 from .task_sources import files_of, owners_of, task_of
 from .yaml_edit import YamlFile
@@ -187,10 +187,11 @@ def explain(
         return [Explained(item, diagnose(item.failure, matrix=matrix)) for item in found]
     known = _Known(bundle, matrix, known_fields, BundleSchema(schema) if schema else None, identity)
     explained = []
-    for item in found:
-        diagnoses = diagnose(item.failure, matrix=matrix)
-        placed = tuple(_at_home(diagnosis, item, known, first=n == 0) for n, diagnosis in enumerate(diagnoses))
-        explained.append(Explained(item, placed))
+    with one_look():
+        for item in found:
+            diagnoses = diagnose(item.failure, matrix=matrix)
+            placed = tuple(_at_home(diagnosis, item, known, first=n == 0) for n, diagnosis in enumerate(diagnoses))
+            explained.append(Explained(item, placed))
     return explained
 
 

@@ -15,7 +15,7 @@ from .bundle_resolve import mapping
 from .known_packages import package_of
 from .propose_context import Context, proposal
 from .propose_names import wrong_name
-from .sources import code_files, is_notebook, read_lines
+from .sources import code_files, is_notebook, read_lines, read_text
 from .task_sources import Owner, files_of, owners_of, task_of
 from .yaml_edit import Splice, scalar
 
@@ -97,6 +97,8 @@ def _requirements_of(bundle: Bundle) -> Iterator[str]:
         for line in read_lines(bundle, name):
             yield re.sub(r"\s+#.*$", "", line).strip().strip(",").strip("'\"")
     for file in code_files(bundle):
+        if "%pip" not in read_text(bundle, file):
+            continue
         for line in read_lines(bundle, file):
             found = _PIP.match(line)
             yield from found["rest"].split() if found else ()
@@ -250,6 +252,7 @@ def import_places(bundle: Bundle, module: str) -> tuple[Location, ...]:
     return tuple(
         Location(file, number)
         for file in code_files(bundle)
+        if module in read_text(bundle, file)
         for number, line in enumerate(read_lines(bundle, file), start=1)
         if imports.match(line)
     )

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from ..matrix.model import Diagnosis, Edit, Fix, Location
 from .creators import created_names
 from .propose_context import Context, best_match, proposal
-from .sources import code_files, code_part, find_names, read_lines, whole_word
+from .sources import code_files, code_part, find_names, read_lines, read_text, whole_word
 
 _NAME_ENTITY = {
     "unresolved_column": "column",
@@ -113,7 +113,8 @@ def made_on_purpose(context: Context, name: str) -> bool:
         rf"|^\s*(?:def\s+)?{word}\s*(?:=(?!=)|\()|[\"']{word}[\"']\s*:",
         re.IGNORECASE,
     )
-    lines = (line for file in code_files(context.bundle) for line in read_lines(context.bundle, file) if name in line)
+    files = (file for file in code_files(context.bundle) if name in read_text(context.bundle, file))
+    lines = (line for file in files for line in read_lines(context.bundle, file) if name in line)
     return any(_makes(makes, line, name) for line in lines)
 
 

@@ -8,9 +8,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
 
 from ..matrix.model import Location
 from .atomicfile import inside
@@ -25,6 +29,9 @@ _COMMENTS = {".py": "#", ".r": "#", ".yml": "#", ".yaml": "#", ".sql": "--", ".s
 _NOTEBOOK_HEADS = ("# Databricks notebook source", "-- Databricks notebook source", "// Databricks notebook source")
 _CELL_ENDS = ("# COMMAND ----------", "-- COMMAND ----------", "// COMMAND ----------")
 _LONGEST_PATH = 1_000
+LOOK_CHARACTERS = 200_000_000  # of source text that one look keeps
+
+T = TypeVar("T")
 
 
 def local_file(bundle: Bundle, workspace_path: str) -> str | None:
@@ -75,25 +82,69 @@ def existing(bundle: Bundle, relative: str) -> str | None:
     return None
 
 
-def read_lines(bundle: Bundle, file: str) -> list[str]:
-    """The lines of a bundle file without line ends; empty where it cannot be read, is huge or is not text."""
+@dataclass(slots=True)
+class _Look:
+    """What was read in one look at the sources."""
+
+    texts: dict[tuple[Path, str], str] = field(default_factory=dict)
+    found: dict[Hashable, Any] = field(default_factory=dict)
+    room: int = LOOK_CHARACTERS
+
+
+_LOOK: ContextVar[_Look | None] = ContextVar("look", default=None)
+
+
+@contextmanager
+def one_look() -> Iterator[None]:
+    """Within it each file is read once: what is said of many failures is said of one state of the sources."""
+    token = _LOOK.set(_LOOK.get() or _Look())
+    try:
+        yield
+    finally:
+        _LOOK.reset(token)
+
+
+def once(key: Hashable, find: Callable[[], T]) -> T:
+    """What `find` gives; within one look it is asked once for each key."""
+    look = _LOOK.get()
+    if look is None:
+        return find()
+    if key not in look.found:
+        look.found[key] = find()
+    found: T = look.found[key]
+    return found
+
+
+def read_text(bundle: Bundle, file: str) -> str:
+    """The text of a bundle file with plain line ends; empty where it cannot be read, is huge or is not text."""
+    look = _LOOK.get()
+    key = (bundle.root, file)
+    if look is not None and key in look.texts:
+        return look.texts[key]
     try:
         path = inside(bundle.root / file, bundle.root)
         stat = path.stat()
-        if stat.st_size > MAX_SOURCE_BYTES:
-            return []
-        return list(_lines(str(path), stat.st_mtime_ns, stat.st_size))
+        text = "" if stat.st_size > MAX_SOURCE_BYTES else _text(str(path), stat.st_mtime_ns, stat.st_size)
     except (OSError, ValueError):
-        return []
+        text = ""
+    if look is not None and look.room > len(text):
+        look.texts[key] = text
+        look.room -= len(text)
+    return text
 
 
-@lru_cache(maxsize=256)
-def _lines(path: str, _mtime_ns: int, _size: int) -> tuple[str, ...]:
+def read_lines(bundle: Bundle, file: str) -> list[str]:
+    """The lines of `read_text`, without line ends."""
+    lines = read_text(bundle, file).split("\n")
+    return lines if lines[-1] else lines[:-1]
+
+
+@lru_cache(maxsize=64)
+def _text(path: str, _mtime_ns: int, _size: int) -> str:
     data = Path(path).read_bytes()
     if b"\x00" in data[:4096]:
-        return ()
-    lines = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").split("\n")
-    return tuple(line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1]))
+        return ""
+    return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").replace("\r\n", "\n")
 
 
 def excerpt(bundle: Bundle, location: Location, around: int = 3) -> tuple[tuple[int, str], ...]:
@@ -107,6 +158,10 @@ def excerpt(bundle: Bundle, location: Location, around: int = 3) -> tuple[tuple[
 
 def source_files(bundle: Bundle) -> list[str]:
     """The bundle's own source files, relative with `/`, in a stable order; hidden folders and caches left out."""
+    return once(("files", bundle.root), lambda: _source_files(bundle))
+
+
+def _source_files(bundle: Bundle) -> list[str]:
     found: list[str] = []
     stack = [bundle.root]
     while stack and len(found) < MAX_FILES:
@@ -180,6 +235,8 @@ def find_names(bundle: Bundle, files: Iterable[str], names: Iterable[str]) -> li
     pattern = re.compile("|".join(whole_word(name) for name in wanted))
     found = []
     for file in files:
+        if not any(name in read_text(bundle, file) for name in wanted):
+            continue
         suffix = PurePosixPath(file).suffix
         for number, line in enumerate(read_lines(bundle, file), start=1):
             match = pattern.search(line)

@@ -14,7 +14,7 @@ from typing import Any
 
 from .bundle import Bundle, Resource
 from .bundle_resolve import mapping, mappings
-from .sources import NOTEBOOK_SUFFIXES, code_files, written_path
+from .sources import NOTEBOOK_SUFFIXES, code_files, once, written_path
 
 # (task type, field) of the paths that a task runs.
 PATH_FIELDS = (("notebook_task", "notebook_path"), ("spark_python_task", "python_file"))
@@ -58,16 +58,21 @@ def files_of(bundle: Bundle, resource: Resource | None, task_key: str = "") -> t
 
 def owners_of(bundle: Bundle, file: str) -> tuple[Owner, ...]:
     """The tasks and pipelines that run `file`."""
-    found: list[Owner] = []
+    return tuple(once(("owners", bundle.root), lambda: _owners(bundle)).get(file, ()))
+
+
+def _owners(bundle: Bundle) -> dict[str, list[Owner]]:
+    """Who runs each file that somebody runs."""
+    found: dict[str, list[Owner]] = {}
     for resource in bundle.resources:
         if resource.type == "pipelines":
-            if file in _of_pipeline(bundle, resource):
-                found.append(Owner(resource))
+            for file in dict.fromkeys(_of_pipeline(bundle, resource)):
+                found.setdefault(file, []).append(Owner(resource))
         elif resource.type == "jobs":
             for task in tasks_of(resource):
-                if file in _own(bundle, resource, task):
-                    found.append(Owner(resource, str(task.get("task_key") or "")))
-    return tuple(found)
+                for file in _own(bundle, resource, task):
+                    found.setdefault(file, []).append(Owner(resource, str(task.get("task_key") or "")))
+    return found
 
 
 def _of_task(bundle: Bundle, resource: Resource, task: Mapping[str, Any]) -> Iterator[str]:
