@@ -202,19 +202,46 @@ def _privilege(diagnosis: Diagnosis, table: _Table) -> Verdict:
     return REFUTED if principal in holders else UNCLEAR
 
 
-def _duplicates(diagnosis: Diagnosis, table: _Table) -> Verdict:
-    """Several source rows for one target row: the query lists keys that stand there more than once."""
+def _by_rows(diagnosis: Diagnosis, table: _Table) -> Verdict:
+    """For what is said to be there, once too often or in the way: the query lists it, or finds none."""
     if table.error:
         return UNCLEAR
     return CONFIRMED if table.rows else REFUTED
+
+
+def _by_none(diagnosis: Diagnosis, table: _Table) -> Verdict:
+    """For what is said to be empty: nothing is listed, or something is."""
+    if table.error:
+        return CONFIRMED if table.missing else UNCLEAR
+    return REFUTED if table.rows else CONFIRMED
+
+
+def _window(diagnosis: Diagnosis, table: _Table) -> Verdict:
+    """Nothing in the window of a monitor: the first and the last moment of its source are not there at all."""
+    if table.error or not table.rows or len(table.columns) != 2:
+        return UNCLEAR
+    return CONFIRMED if all(cell.strip().lower() in ("", "null", "none") for cell in table.rows[0]) else UNCLEAR
+
+
+def _constraint(diagnosis: Diagnosis, table: _Table) -> Verdict:
+    """A constraint that was broken: the table's properties name it, or do not any more."""
+    name = diagnosis.entities.get("constraint", "").split(".")[-1].strip("` ").lower()
+    if table.error or not name:
+        return UNCLEAR
+    return CONFIRMED if f"delta.constraints.{name}" in table.words() else UNCLEAR
 
 
 _JUDGES: dict[str, Judge] = {
     "unresolved_column": _column,
     "ambiguous_reference": lambda diagnosis, table: UNCLEAR,
     "uc_missing_privilege": _privilege,
-    "merge_multiple_source_rows": _duplicates,
-    "constraint_violation": _duplicates,
+    "merge_multiple_source_rows": _by_rows,
+    "delta_location_not_empty": _by_rows,
+    "monitor_already_exists": _by_rows,
+    "quality_monitor_conflict": _by_rows,
+    "autoloader_empty_path": _by_none,
+    "monitor_refresh_failed": _window,
+    "constraint_violation": _constraint,
 }
 
 
@@ -228,6 +255,10 @@ def _weighed(diagnosis: Diagnosis, verdict: Verdict) -> float:
 
 def _with_parts(entities: Mapping[str, str]) -> dict[str, str]:
     known = dict(entities)
+    suggested = known.get("suggestion", "").split(",")[0].strip()
+    if not known.get("table") and suggested.count(".") == 3:
+        # `catalog.schema.table.column`: what is suggested says which table was looked at.
+        known["table"] = suggested.rpartition(".")[0]
     full = next((known[name] for name in ("table", "view", "volume", "securable", "dataset") if known.get(name)), "")
     parts = [found[1] or found[2] for found in _PARTS.finditer(full)]
     for name, value in zip(("name", "schema", "catalog"), reversed(parts), strict=False):

@@ -159,10 +159,39 @@ def test_grants_are_read_for_the_one_who_ran_it() -> None:
     assert judge(diagnosis, (), (), "User does not have MANAGE").verdict == "confirmed"
 
 
-def test_rows_of_a_search_for_duplicates_confirm() -> None:
-    diagnosis = a_diagnosis("merge_multiple_source_rows")
-    assert judge(diagnosis, ("key", "n"), (("7", "2"),)).verdict == "confirmed"
-    assert judge(diagnosis, ("key", "n"), ()).verdict == "refuted"
+@pytest.mark.parametrize("cause", ["merge_multiple_source_rows", "delta_location_not_empty", "monitor_already_exists"])
+def test_what_is_said_to_be_there_is_confirmed_by_rows(cause: str) -> None:
+    assert judge(a_diagnosis(cause), ("key", "n"), (("7", "2"),)).verdict == "confirmed"
+    assert judge(a_diagnosis(cause), ("key", "n"), ()).verdict == "refuted"
+    assert judge(a_diagnosis(cause), (), (), "it broke").verdict == "unclear"
+
+
+def test_what_is_said_to_be_empty_is_confirmed_by_none() -> None:
+    diagnosis = a_diagnosis("autoloader_empty_path", path="/Volumes/a/b/c")
+    assert judge(diagnosis, ("path",), ()).verdict == "confirmed"
+    assert judge(diagnosis, ("path",), (("/Volumes/a/b/c/x.json",),)).verdict == "refuted"
+    assert judge(diagnosis, (), (), "PATH_NOT_FOUND: the path does not exist").verdict == "confirmed"
+
+
+def test_a_window_without_any_moment_confirms_and_one_with_moments_says_nothing() -> None:
+    diagnosis = a_diagnosis("monitor_refresh_failed")
+    assert judge(diagnosis, ("min", "max"), (("null", "null"),)).verdict == "confirmed"
+    assert judge(diagnosis, ("min", "max"), (("2026-01-01", "2026-02-01"),)).verdict == "unclear"
+
+
+def test_a_constraint_that_the_table_still_has_confirms() -> None:
+    diagnosis = a_diagnosis("constraint_violation", constraint="positive_amount")
+    columns = ("key", "value")
+    assert judge(diagnosis, columns, (("delta.constraints.positive_amount", "amount > 0"),)).verdict == "confirmed"
+    assert judge(diagnosis, columns, (("delta.minReaderVersion", "1"),)).verdict == "unclear"
+
+
+def test_the_table_comes_out_of_what_is_suggested_where_nothing_else_names_it() -> None:
+    text = (
+        "[UNRESOLVED_COLUMN.WITH_SUGGESTION] A column with name `idd` cannot be resolved. Did you mean one of the "
+        "following? [`main`.`retail`.`orders`.`id`, `amount`]. SQLSTATE: 42703"
+    )
+    assert statement_for(diagnose(Failure(text=text))[0]) == "DESCRIBE TABLE `main`.`retail`.`orders`"
 
 
 def test_the_confidence_moves_with_the_verdict_and_the_order_with_it() -> None:
