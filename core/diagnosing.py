@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from typing import Any
 
 from ..matrix.model import Diagnosis, Failure, Fix
+from .bundle import Bundle
+from .cli_words import CliProblem
 from .events import Check, FailureDiagnosed, FixProposed
 from .failures import Explained, Found, explain, of_deploy, of_run, root_causes
 from .job_runs import JobRuns
+from .learned_rows import matrix_for
 from .loop import DEPLOY_REF
 from .patches import diff_of
 from .pipeline_updates import PipelineUpdates
 from .report import ErrorRecord
+from .state import Identity
 from .world import World
 
 MOST_ERRORS = 200  # kept of one round
@@ -36,9 +41,9 @@ class Diagnosing:
     async def of(self, ref: str, run_id: str = "") -> list[Explained]:
         """Explain and show. Raises WorkspaceError where what failed cannot be read."""
         found = await self.collect(ref, run_id)
-        fields = await self._known_fields() if ref == DEPLOY_REF else ()
-        bundle = self._world.state.bundle
-        explained = await asyncio.to_thread(lambda: explain(found, bundle, known_fields=fields))
+        schema = await self._schema() if ref == DEPLOY_REF else None
+        bundle, identity = self._world.state.bundle, self._world.state.identity
+        explained = await asyncio.to_thread(lambda: self._explain(found, bundle, schema, identity))
         self._by_ref[ref] = explained
         self._show()
         for diagnosis in root_causes(explained):
@@ -91,15 +96,20 @@ class Diagnosing:
         text = "\n".join(f"not verified: {check.what}: {check.detail}" for check in bad)
         return [Found(Failure(text, resource_key=ref), ref, run_id)]
 
-    async def _known_fields(self) -> tuple[str, ...]:
-        """Every name of a field in the schema of the CLI; none where it does not answer."""
-        from .cli_words import CliProblem
+    def _explain(
+        self, found: list[Found], bundle: Bundle | None, schema: dict[str, Any] | None, identity: Identity
+    ) -> list[Explained]:
+        world = self._world
+        matrix, _ = matrix_for(bundle.root if bundle is not None else None, world.env, world.config.matrix)
+        fields = field_names(schema) if schema else ()
+        return explain(found, bundle, known_fields=fields, matrix=matrix, schema=schema, identity=identity)
 
+    async def _schema(self) -> dict[str, Any] | None:
+        """What the CLI says of the fields that a bundle may have; None where it does not answer."""
         try:
-            schema = await self._world.cli.schema()
+            return await self._world.cli.schema()
         except CliProblem:
-            return ()
-        return await asyncio.to_thread(field_names, schema) if schema else ()
+            return None
 
     # --- what is on show ----------------------------------------------------------------------------------------------
 
