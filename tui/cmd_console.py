@@ -88,7 +88,7 @@ def plain_console(place: Place, target: str, profile: str) -> int:
         engine = Engine(
             place.bundle, env=place.env, config=place.config, target=target, profile=profile, redactor=place.redactor
         )
-        face = Headless(engine, as_json=False)
+        face = Headless(engine, as_json=False, plain=True)
         face.words.say(f"{place.bundle.name}, target {place.bundle.target or 'default'}: Ctrl-C leaves.")
         try:
             await engine.start()

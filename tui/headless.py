@@ -8,15 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..core.engine import Engine
 from ..core.events import Check, EngineEvent, Holding, LoopEnded
 from ..core.state import State
+from .coloured import words_for
 from .jsonl import JsonLines
-from .plain import Sentences
 
 SIGN_OF_LIFE = 30.0  # seconds
 
@@ -28,10 +27,10 @@ class Interrupted(Exception):
 class Headless:
     """The face of a command. `final` names the event that ends the stream of JSON Lines."""
 
-    def __init__(self, engine: Engine, *, as_json: bool, deploy_lines: bool = True) -> None:
+    def __init__(self, engine: Engine, *, as_json: bool, deploy_lines: bool = True, plain: bool = False) -> None:
         self.engine = engine
         self.lines = JsonLines() if as_json else None
-        self.words = Sentences(sys.stderr, deploy_lines=deploy_lines, redactor=engine.world.redactor)
+        self.words = words_for(plain, deploy_lines=deploy_lines, redactor=engine.world.redactor)
         self.ended: LoopEnded | None = None
         self._said_at = asyncio.get_running_loop().time()
         self._stop = asyncio.Event()
