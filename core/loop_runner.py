@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from . import loop as machine
-from .events import Escalated, LoopEnded, LoopStarted, StageChanged, plain
+from .events import EngineEvent, Escalated, LoopEnded, LoopStarted, StageChanged, plain
 from .guard import Refused
 from .journal import JournalUnavailable, LoopRow
 from .layers import run_order
@@ -23,6 +23,7 @@ from .reachability import Reachability
 from .report import ErrorRecord, FixRecord, LoopRecord, RoundRecord, StartRecord, to_markdown
 from .stages import LoopOutcome, Stage
 from .state import LoopView
+from .text import clean, clip
 from .workspace import WorkspaceError
 from .world import World
 
@@ -44,6 +45,7 @@ class LoopRunner:
         self.refusal: Refused | None = None  # who acts where could not be settled, or the guard said no
         self.retryable = False
         self.taken_up = False  # from another process: what it did last is looked at first
+        self._again = False  # whether an earlier process was at this loop
         self.ended = asyncio.Event()
         self._turn = asyncio.Lock()
         self._redo: list[Command] = []
@@ -95,7 +97,7 @@ class LoopRunner:
         state = from_plain(LoopState, {**row.state, "deferred": []})
         record = from_plain(LoopRecord, row.record)
         self._reset(row.loop_id, confirmed)
-        self.record, self.taken_up = record, True
+        self.record, self.taken_up, self._again = record, True, True
         world = self._world
         keys = tuple(goal.ref for goal in state.goals)
         world.emit(LoopStarted(self.loop_id, keys, record.target, state.max_iterations, resumed=True))
@@ -104,8 +106,10 @@ class LoopRunner:
 
     def _reset(self, loop_id: str, confirmed: str) -> None:
         self.state, self.loop_id, self.confirmed = LoopState(), loop_id, confirmed
-        self.refusal, self.retryable, self.taken_up = None, False, False
+        self.refusal, self.retryable, self.taken_up, self._again = None, False, False, False
         self._redo = []
+        if self._world.journal is not None:
+            self._world.journal.loop_id = loop_id
         self.ended.clear()
         assert self.acts is not None
         self.acts.reset()
@@ -143,9 +147,10 @@ class LoopRunner:
             self._redo.append(command)
             self._reach.bad(error)
             await self.feed(machine.Paused(error.message))
-        except Exception:
+        except Exception as error:
             # A fault of ours: the loop must not hang on it. It is told by whoever runs this, and can be taken up again.
-            self._world.spawn(self.feed(machine.Interrupted()), "loop interrupted")
+            why = self._world.redactor.redact(f"a fault of this program: {type(error).__name__}: {clean(str(error))}")
+            self._world.spawn(self.feed(machine.Interrupted(clip(why, 500))), "loop interrupted")
             raise
 
     def _away(self, reason: str, signed_out: bool) -> None:
@@ -168,18 +173,21 @@ class LoopRunner:
         """Errors of the round that is under way."""
         self._note(errors=tuple(errors))
 
-    def note_fix(self, fix: FixRecord) -> None:
-        """A fix that was tried after this round."""
-        self._note(fixes=(fix,))
+    def note_fix(self, fix: FixRecord, iteration: int = 0) -> None:
+        """A fix that was tried after this round, or after the one that is named."""
+        self._note(fixes=(fix,), iteration=iteration)
 
-    def _note(self, errors: tuple[ErrorRecord, ...] = (), fixes: tuple[FixRecord, ...] = ()) -> None:
+    def _note(
+        self, errors: tuple[ErrorRecord, ...] = (), fixes: tuple[FixRecord, ...] = (), iteration: int = 0
+    ) -> None:
         if self.record is None:
             return
+        iteration = iteration or self.state.iteration
         rounds = {item.iteration: item for item in self.record.rounds}
-        held = rounds.get(self.state.iteration, RoundRecord(self.state.iteration))
-        new = tuple(error for error in errors if error not in held.errors)
-        fresh = replace(held, errors=held.errors + new, fixes=held.fixes + fixes)
-        rounds[self.state.iteration] = fresh
+        held = rounds.get(iteration, RoundRecord(iteration))
+        known = {_same(error) for error in held.errors}
+        new = tuple(error for error in errors if _same(error) not in known)
+        rounds[iteration] = replace(held, errors=held.errors + new, fixes=held.fixes + fixes)
         self.record = replace(self.record, rounds=tuple(rounds[key] for key in sorted(rounds)))
 
     def note_start(self, start: StartRecord) -> None:
@@ -193,15 +201,21 @@ class LoopRunner:
             here = self._world.state.identity
             self.record = replace(self.record, host=here.host, user=here.user, profile=here.profile)
 
-    async def save(self, outcome: str = "") -> None:
-        """State and record to the journal. A journal that cannot be written is said; what acts is then refused."""
+    async def save(self, outcome: str = "", events: Sequence[EngineEvent] = ()) -> None:
+        """State and record to the journal, `events` with them. A journal that cannot be written is said; what acts is
+        then refused."""
         journal = self._world.journal
         if journal is None or not self.loop_id:
             return
         state = plain(replace(self.state, deferred=()))
         try:
             await journal.save_loop(
-                self.loop_id, state, iterations=self.state.iteration, outcome=outcome, record=plain(self.record)
+                self.loop_id,
+                state,
+                iterations=self.state.iteration,
+                outcome=outcome,
+                record=plain(self.record),
+                events=[(event.name, plain(event)) for event in events],
             )
         except JournalUnavailable as error:
             self._world.store.set(journal_note=str(error))
@@ -216,6 +230,7 @@ class LoopRunner:
         self._world.store.set(loop=view)
         moved = before is not None and (before.stage, before.iteration) != (state.stage, state.iteration)
         if moved and state.stage is not Stage.IDLE and not state.ended:
+            self._world.told(hold)
             self._world.emit(StageChanged(state.stage.value, state.iteration, hold))
         elif hold and (before is None or before.paused != state.paused):
             self._world.hold(hold)
@@ -243,18 +258,46 @@ class LoopRunner:
         reason = next((c.reason for c in commands if isinstance(c, machine.Report)), self.state.note)
         outcome = self.state.outcome or LoopOutcome.INTERRUPTED
         world = self._world
+        if outcome is LoopOutcome.INTERRUPTED and not self._again:
+            # Left in the journal as it was, to be taken up; where it ends so a second time, it would so for ever.
+            await self._tell_end(outcome, [LoopEnded(outcome.value, self.state.iteration, True, reason, self.loop_id)])
+            return
+        report = ""
+        events: list[EngineEvent] = []
         if self.record is not None:
             self.record = replace(self.record, outcome=outcome.value, reason=reason, ended=_now())
-        await self.save(outcome.value)
-        assert self.acts is not None
-        await self.acts.after_end(outcome)
-        if outcome is LoopOutcome.ESCALATED and self.record is not None:
-            report = to_markdown(self.record)
+            if outcome is LoopOutcome.ESCALATED:
+                report = self._report(self.record)
+                events.append(Escalated(reason, report))
+        events.append(LoopEnded(outcome.value, self.state.iteration, self.retryable, reason, self.loop_id))
+        await self.save(outcome.value, events)
+        if report:
             world.store.set(report_markdown=report)
-            world.emit(Escalated(reason, report))
         world.store.set(resumable="")
-        world.emit(LoopEnded(outcome.value, self.state.iteration, self.retryable, reason, self.loop_id))
-        self.ended.set()
+        await self._tell_end(outcome, events)
+
+    def _report(self, record: LoopRecord) -> str:
+        try:
+            return to_markdown(record)
+        except Exception as error:
+            # Whoever waits for the end must get it, with or without a report.
+            return f"# {record.bundle}: {record.reason}\n\nThe report could not be made: {type(error).__name__}\n"
+
+    async def _tell_end(self, outcome: LoopOutcome, events: Sequence[EngineEvent]) -> None:
+        assert self.acts is not None
+        try:
+            await self.acts.after_end(outcome)
+        finally:
+            for event in events:
+                self._world.emit(event)
+            if self._world.journal is not None:
+                self._world.journal.loop_id = ""
+            self.ended.set()
+
+
+def _same(error: ErrorRecord) -> tuple[str, ...]:
+    """What makes two records the same error; one that is explained again may be explained otherwise."""
+    return (error.ref, error.run_id, error.task_key, error.task_run_id, error.message)
 
 
 def _started(state: LoopState) -> list[machine.Goal]:

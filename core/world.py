@@ -89,6 +89,10 @@ class World:
             self._said = reason
             self.emit(Holding(reason))
 
+    def told(self, reason: str) -> None:
+        """That reason was said by another event: it is not said again."""
+        self._said = reason
+
     def status(self, ref: str, **changes: Any) -> None:
         """Replace fields of what is known of one resource."""
         held = self.state.statuses.get(ref) or ResourceStatus(ref)
