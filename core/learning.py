@@ -16,10 +16,10 @@ import yaml
 
 from ..matrix.check import destroys
 from ..matrix.diagnose import diagnose
-from ..matrix.matcher import Matrix
+from ..matrix.matcher import Matrix, load_matrix
 from ..matrix.model import Failure
 from ..matrix.patterns import PatternError, derive_literal, expand_macros, unsafe
-from ..matrix.schema import SchemaError, parse_rows
+from ..matrix.schema import FixTemplate, SchemaError, parse_rows
 from .redaction import MASK, redact
 from .report import ErrorRecord, LoopRecord, RoundRecord
 from .text import clean
@@ -112,32 +112,47 @@ def offer(lessons: Iterable[Lesson]) -> str:
 
 
 def draft_row(lesson: Lesson) -> str:
-    """The YAML of a row that knows this error again; empty where too little of it could be told from other errors."""
+    """The YAML of a row that knows this error again; empty where too little of it could be told from other errors.
+
+    Of an error that a row knew already it keeps that row's words and proposals, behind what mended it here.
+    """
     pattern = generalise(lesson.evidence)
     if pattern is None:
         return ""
     regex, example = pattern
+    known = load_matrix().by_id.get(lesson.row)
     label = lesson.cause if lesson.cause not in ("", UNKNOWN) else _label_of(lesson.evidence)
     cause = lesson.cause if label == lesson.cause else f"learned_{label}"
-    identity = f"learned.{label}_{zlib.crc32(regex.encode()):08x}"
-    words = _fix_words(lesson)
-    fix: dict[str, Any] = {"kind": "edit" if lesson.resolved and lesson.fix else "manual", "title": words}
     row: dict[str, Any] = {
-        "id": identity,
+        "id": f"learned.{label}_{zlib.crc32(regex.encode()):08x}",
         "cause": cause,
         "category": "learned",
-        "title": f"Seen before: {label.replace('_', ' ')}",
-        "explanation": _explanation(lesson),
+        "title": known.title if known else f"Seen before: {label.replace('_', ' ')}",
+        "explanation": f"{known.explanation} {_explanation(lesson)}" if known else _explanation(lesson),
         "match": {"patterns": [{"regex": regex, "literal": derive_literal(expand_macros(regex)), "strength": "exact"}]},
-        "fixes": [fix],
+        "fixes": [_fix(lesson), *(_template(fix) for fix in (known.fixes if known else ()))],
         "examples": [{"text": example}],
     }
-    if destroys(words):
-        fix |= {"kind": "destructive", "risk": "It destroyed data or state when it was done before."}
+    if known is not None:
+        more = {"retryable": known.retryable, "check_sql": known.check_sql, "docs": known.docs}
+        row |= {name: value for name, value in more.items() if value}
+    if any(fix["kind"] == "destructive" for fix in row["fixes"]):
         row["destructive"] = True
     text = yaml.safe_dump([row], sort_keys=False, allow_unicode=True, width=110)
     head = f"# Learned from a failure that {_ended(lesson)}. Say in your own words what it is and what mends it.\n"
     return head + text if _knows_its_example(text, example) else ""
+
+
+def _fix(lesson: Lesson) -> dict[str, Any]:
+    words = _fix_words(lesson)
+    if destroys(words):
+        return {"kind": "destructive", "title": words, "risk": "It destroyed data or state when it was done before."}
+    return {"kind": "edit" if lesson.resolved and lesson.fix else "manual", "title": words}
+
+
+def _template(fix: FixTemplate) -> dict[str, Any]:
+    given = {"kind": fix.kind, "title": fix.title, "command": fix.command, "risk": fix.risk}
+    return {name: value for name, value in {**given, "wait_seconds": fix.wait_seconds}.items() if value is not None}
 
 
 def top_ten(learned: Iterable[Mapping[str, Any]]) -> tuple[tuple[str, int, int, str], ...]:
@@ -216,7 +231,7 @@ def _reason(lesson: Lesson) -> str:
         return f"{name} was not mended here"
     if lesson.cause == UNKNOWN:
         return "no row knew this error, and it was mended"
-    return f"{name} took {lesson.iterations} rounds"
+    return f"it took {lesson.iterations} rounds to mend ({name})"
 
 
 # --- from a lesson to a row -------------------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ def test_one_round_with_a_known_cause_teaches_but_is_not_offered() -> None:
 
 
 def test_two_rounds_an_escalation_and_a_novelty_are_offered_with_the_reason() -> None:
-    assert "took 2 rounds" in offer((a_lesson(cause="driver_oom"),))
+    assert "it took 2 rounds to mend (driver oom)" in offer((a_lesson(cause="driver_oom"),))
     assert "not mended" in offer((a_lesson(cause="driver_oom", iterations=1, outcome="escalated"),))
     assert "no row knew" in offer((a_lesson(iterations=1),))
     assert offer(()) == ""
@@ -116,11 +116,18 @@ def test_a_learned_row_stands_before_the_built_in_ones(tmp_path: Path) -> None:
         "[TABLE_OR_VIEW_NOT_FOUND] The table or view `main`.`retail`.`orders` cannot be found. Verify the spelling and "
         "correctness of the schema and catalog."
     )
-    save_row(bundle_folder(tmp_path), draft_row(a_lesson(line, cause="table_not_found", fix="run bronze first")))
+    known = diagnose(Failure(text=line))[0]
+    lesson = a_lesson(line, cause="table_not_found", row=known.row, fix="run bronze first")
+    save_row(bundle_folder(tmp_path), draft_row(lesson))
     matrix, _ = matrix_for(tmp_path, {"DBOPS_CONFIG": str(tmp_path / "none" / "c.toml")})
     first = diagnose(Failure(text=line), matrix=matrix)[0]
     assert (first.cause, first.row.partition(".")[0]) == ("table_not_found", "learned")
     assert first.entities["table"] == "main.retail.orders"
+    assert (first.title, first.check_sql) == (known.title, known.check_sql)
+    assert [fix.title for fix in first.fixes] == [
+        "What mended it before: run bronze first",
+        *(fix.title for fix in known.fixes),
+    ]
 
 
 def test_a_row_that_would_take_what_others_know_is_refused(tmp_path: Path) -> None:
@@ -186,7 +193,7 @@ async def test_lessons_are_kept_in_the_journal_and_counted(tmp_path: Path) -> No
         RoundRecord(2),
     )
     try:
-        assert "driver oom took 2 rounds" in await remember_lesson(journal, record)
+        assert "took 2 rounds to mend (driver oom)" in await remember_lesson(journal, record)
         await remember_lesson(journal, record)
         kept = await journal.learned()
         assert lesson_of(kept[0]).cause == "driver_oom"
