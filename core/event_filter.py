@@ -16,6 +16,7 @@ from itertools import compress
 from .event_blocks import BLOCK, BLOCK_BITS, SEPARATOR
 from .event_json import Kind
 from .event_log import EventLog, EventView, merged
+from .search import pattern_of, regex_in
 
 CHUNK = 8192  # rows of one chunk, where only kinds decide
 TEXT_CHUNK = 2 * BLOCK  # and where messages are searched
@@ -55,25 +56,6 @@ class Wanted:
         return replace(
             self, levels=tuple(found["level"]), types=tuple(found["type"]), flows=tuple(found["flow"]), text=text
         )
-
-
-def pattern_of(text: str) -> re.Pattern[str] | None:
-    """What to search for: `/regex/`, else the text itself; case counts only where the text has capitals."""
-    if not text:
-        return None
-    flags = re.IGNORECASE if text == text.lower() else re.NOFLAG
-    inner = regex_in(text)
-    if inner:
-        try:
-            return re.compile(inner, flags)
-        except (re.error, OverflowError, RecursionError):
-            pass
-    return re.compile(re.escape(text), flags)
-
-
-def regex_in(text: str) -> str:
-    """The regular expression between slashes; empty where the text is none."""
-    return text[1:-1] if len(text) > 2 and text.startswith("/") and text.endswith("/") else ""
 
 
 def kind_test(wanted: Wanted) -> Callable[[Kind], int]:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from dbops_tui.core import event_filter
 from dbops_tui.core.event_blocks import BLOCK
-from dbops_tui.core.event_filter import Sieve, Wanted, pattern_of
+from dbops_tui.core.event_filter import Sieve, Wanted
 from dbops_tui.core.event_log import EventLog, EventView
 from dbops_tui.core.pipelines import PipelineEvent
+from dbops_tui.core.search import pattern_of
 from event_worlds import deliveries, many, raw_events
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -326,6 +326,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("next", "n", "next", "Look", "the next match, failed task, or cause: whatever the pane has", foot=30),
     Action("previous", "N", "previous", "Look", "the one before", palette=False),
     Action("level", "L", "level", "Look", "which levels of events are shown", foot=65, where="events"),
+    Action("choose_events", "f", "types", "Look", "show one type of events, or one flow", foot=64, where="events"),
+    Action("event_times", "t", "times", "Look", "events over time by level; Enter goes there", foot=63, where="events"),
     Action("report", "M", "report", "Look", "the escalation report as Markdown"),
     Action("pane_1", "1", "resources", "Panes", "to the resources", palette=False),
     Action("pane_2", "2", "run", "Panes", "to the run or update", palette=False),

@@ -568,6 +568,9 @@ class ConsoleApp(App[int], inherit_bindings=False):
                 place = f"{task_place.file}:{task_place.line}"
         if diagnosis is not None and diagnosis.location is not None and self.pane == "resources" and state.diagnoses:
             place = f"{diagnosis.location.file}:{diagnosis.location.line or 1}"
+        event = panes.events.event() if self.pane == "detail" and panes.tab == "events" else None
+        if event is not None and event.level in ("ERROR", "WARN") and event.source_file:
+            place = f"{event.source_file}:{event.source_line or 1}"
         if key.startswith("url:"):
             url = key[4:]
         elif self.pane in ("run", "detail", "diagnosis"):
@@ -580,7 +583,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
             resource,
             task,
             panes.update.flow() if panes.is_pipeline(state) else None,
-            panes.events.event() if self.pane == "detail" and panes.tab == "events" else None,
+            event,
             place,
             url,
             panes.diagnosis.chosen_fix(),

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.bundle import Resource
 from ..core.runs import TaskRun
-from ..widgets.events import LEVELS, event_lines, pattern_of
+from ..core.search import pattern_of
+from ..core.sources import local_file
 from ..widgets.line_view import LineView
 from ..widgets.outline import OutlinePage
 from ..widgets.output import LogPage
@@ -21,6 +22,7 @@ from ..widgets.theme import PALETTES
 from ..widgets.words import host_name
 from .actions import rows
 from .layout import PANES
+from .looking_events import LookingAtEvents
 from .panes import TABS
 from .plans import Plan
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 Work = Coroutine[Any, Any, Any]
 
 
-class Looking:
+class Looking(LookingAtEvents):
     """Half of the operations; `operations.py` has those that change something."""
 
     def __init__(self, app: ConsoleApp) -> None:
@@ -76,7 +78,8 @@ class Looking:
         file, _, number = place.rpartition(":")
         if not number.isdigit():
             file, number = place, ""
-        path = (bundle.root / file).resolve()
+        # A path in the workspace, as events and frames have it, leads to the file that was deployed there.
+        path = (bundle.root / (local_file(bundle, file) or file)).resolve()
         if not path.is_relative_to(bundle.root.resolve()) or not path.is_file():
             self.app.say(f"{file} is not a file of this bundle", "warn")
             return
@@ -157,14 +160,6 @@ class Looking:
     def do_copy_url(self) -> None:
         self.app.copy_text(self.app.scene().url)
 
-    def do_level(self) -> None:
-        events = self.app.panes.events
-        events.set_level(events.level + 1)
-        if self.app.panes.tab != "events":
-            self.app.go_to_tab("events")
-        self.app.views["detail"].sync()
-        self.app.say(f"events: {LEVELS[events.level][0]}")
-
     def do_report(self) -> None:
         if self.app.state.report_markdown:
             self.show_report()
@@ -191,6 +186,8 @@ class Looking:
         elif app.pane == "diagnosis" and page is app.panes.diagnosis:
             app.panes.diagnosis.turn(-1 if back else 1)
             app.refresh_scene()
+        elif app.pane == "detail" and app.panes.tab == "events":
+            self.next_event(back=back)
         else:
             tree = app.panes.run
             key = tree.find(_failed_node, back=back)
@@ -422,7 +419,7 @@ class Looking:
         elif view.id == "run":
             self._open_task(view)
         elif view.page is app.panes.events:
-            self._open_event()
+            self.open_event()
         elif view.page is app.panes.graph and app.panes.go_to_task(key, app.views["run"].body_height):
             app.go_to_pane("run")
 
@@ -437,15 +434,6 @@ class Looking:
         if task is not None:
             app.panes.tab = "output" if not task.state.active and task.start_ms else "task"
         app.go_to_pane("detail")
-
-    def _open_event(self) -> None:
-        from .screens import TextDialog
-
-        event = self.app.panes.events.event()
-        if event is not None:
-            text = "\n".join("".join(t for t, _ in line.spans) for line in event_lines(event))
-            dialog = TextDialog(f"{event.level} {event.event_type}", event_lines(event), copyable=text)
-            self.open_dialog(dialog, lambda key: self.edit(key[6:]) if key.startswith("place:") else None)
 
     def _resource(self) -> Resource | None:
         return self.app.scene().resource

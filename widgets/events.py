@@ -12,10 +12,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from ..core.event_filter import Sieve, Wanted, pattern_of
+from ..core.event_filter import Sieve, Wanted
 from ..core.event_json import raw_of
 from ..core.event_log import RARE, EventLog, EventView
 from ..core.pipelines import PipelineEvent, PipelineException
+from ..core.search import pattern_of
 from .event_times import histogram
 from .glyphs import Glyphs
 from .page import Look, Page, TextLine
@@ -287,8 +288,11 @@ class EventsPage(Page):
 # --- one event --------------------------------------------------------------------------------------------------------
 
 
-def event_lines(event: PipelineEvent) -> list[TextLine]:
-    """Everything about one event: what, where in the bundle, then its exceptions, root cause first."""
+def event_lines(event: PipelineEvent, place: str = "") -> list[TextLine]:
+    """Everything about one event: what, where in the bundle, then its exceptions, root cause first.
+
+    `place` is `file:line` below the bundle's folder, where that is known better than by the path in the workspace.
+    """
     lines = [TextLine(line) for line in paragraphs(event.message)]
     facts = [
         ("level", event.level + (" (fatal)" if event.fatal else "")),
@@ -301,8 +305,9 @@ def event_lines(event: PipelineEvent) -> list[TextLine]:
     ]
     lines.append(TextLine())
     lines += [TextLine(((f"{name:<9}", "muted"), span(value)), indent=9) for name, value in facts if value]
-    if event.source_file:
+    if event.source_file and not place:
         place = event.source_file + (f":{event.source_line}" if event.source_line else "")
+    if place:
         lines.append(TextLine((("source   ", "muted"), span(place, "accent")), key=f"place:{place}", indent=9))
     chain = event.exceptions[::-1]
     for number, error in enumerate(chain):
