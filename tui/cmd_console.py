@@ -6,25 +6,41 @@ Paints what the YAML says before anything else is looked at.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from .early import look_early
 from .exits import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
-from .place import Place, Stop, open_place
 
 if TYPE_CHECKING:
+    from ..core.bundle import Bundle
     from ..core.clock import Clock
+    from ..core.config import Config
     from ..core.engine import Engine
+    from ..core.redaction import Redactor
+    from .app import ConsoleApp
+    from .place import Place
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the console; its exit status."""
-    place = open_place(arguments)
-    target, profile = arguments.target or "", arguments.profile or ""
+    if not is_plain(arguments.plain, os.environ):
+        early = look_early(arguments)
+        if early is not None:
+            return run_console(early.bundle, early.config, lambda redactor: _place(arguments, redactor), arguments)
+    # Without a screen, or where something is wrong: that is said before anything is drawn.
+    place = _place(arguments, None)
     if is_plain(arguments.plain, place.env):
-        return plain_console(place, target, profile)
-    return run_console(place, target, profile)
+        return plain_console(place, arguments.target or "", arguments.profile or "")
+    return run_console(place.bundle, place.config, lambda redactor: _place(arguments, redactor), arguments)
+
+
+def _place(arguments: argparse.Namespace, redactor: Redactor | None) -> Place:
+    from .place import open_place
+
+    return open_place(arguments, redactor=redactor)
 
 
 def is_plain(asked: bool, env: Mapping[str, str]) -> bool:
@@ -32,6 +48,8 @@ def is_plain(asked: bool, env: Mapping[str, str]) -> bool:
     if asked or env.get("TERM") == "dumb":
         return True
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        from .place import Stop
+
         raise Stop(
             "there is no terminal to draw on", "--plain, or `dbops-tui heal KEY`", code="terminal", exit_code=EXIT_USAGE
         )
@@ -39,33 +57,71 @@ def is_plain(asked: bool, env: Mapping[str, str]) -> bool:
 
 
 def run_console(
-    place: Place, target: str, profile: str, *, focus: str = "", heal: bool = False, clock: Clock | None = None
+    bundle: Bundle,
+    config: Config,
+    place: Callable[[Redactor], Place],
+    arguments: argparse.Namespace,
+    *,
+    focus: str = "",
+    heal: bool = False,
+    clock: Clock | None = None,
 ) -> int:
-    """The console at `place`; it begins on `focus`, where `heal` with the loop on it."""
+    """The console on `bundle`; it begins on `focus`, where `heal` with the loop on it.
+
+    `place` finds out the rest, after the first paint and in a thread.
+    """
     from ..core.clock import SystemClock
-    from ..core.engine import Engine
+    from ..core.redaction import Redactor
+    from ..core.state import Identity, State
     from .app import ConsoleApp, Options
-    from .sign_in import in_terminal
+    from .late_engine import LateEngine
 
     clock = clock or SystemClock()
+    redactor = Redactor()
+    target = next((entry for entry in bundle.targets if entry.name == bundle.target), None)
+    identity = Identity(host=bundle.workspace_host, target=bundle.target, mode=target.mode if target else "")
+    first = State(
+        bundle=bundle,
+        identity=identity,
+        read_only=config.read_only,
+        auto=config.auto,
+        watching=config.watch,
+        focus=focus,
+    )
+
+    def make() -> Engine:
+        return _engine(place(redactor), arguments, app, focus=focus, heal=heal, clock=clock)
+
+    late = LateEngine(first, make)
+    options = Options.of(config, redactor=redactor)
+    app = ConsoleApp(late, first, options, now=lambda: clock.now_ms() / 1000)
+    code = app.run()
+    if late.real is not None:
+        _farewell(late.real)
+    return code if isinstance(code, int) else app.return_code or EXIT_OK
+
+
+def _engine(
+    place: Place, arguments: argparse.Namespace, app: ConsoleApp, *, focus: str, heal: bool, clock: Clock
+) -> Engine:
+    """The real engine. What it imports takes a while: for a thread."""
+    from ..core.engine import Engine
+    from .sign_in import in_terminal
+
     engine = Engine(
         place.bundle,
         env=place.env,
         config=place.config,
-        target=target,
-        profile=profile,
+        target=arguments.target or "",
+        profile=arguments.profile or "",
         redactor=place.redactor,
         clock=clock,
     )
     engine.world.store.set(identity=place.identity, focus=focus)
-    options = Options.of(place.config, redactor=place.redactor)
-    app = ConsoleApp(engine, engine.state, options, now=lambda: clock.now_ms() / 1000)
     engine.login_program = in_terminal(app)
     if heal and focus:
         engine.first_wish = lambda: engine.heal((focus,))
-    code = app.run()
-    _farewell(engine)
-    return code if isinstance(code, int) else app.return_code or EXIT_OK
+    return engine
 
 
 def _farewell(engine: Engine) -> None:

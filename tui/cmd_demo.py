@@ -36,7 +36,16 @@ def main(arguments: argparse.Namespace) -> int:
             if bare:
                 return headless.run(lambda: play(place, world))
             clock = SimulatedClock(world.now_ms(), world.time_scale)
-            code = run_console(place, world.target, "", focus=_first(place, world), heal=arguments.auto, clock=clock)
+            named = _at(world, arguments)
+            code = run_console(
+                place.bundle,
+                place.config,
+                lambda redactor: open_place(named, redactor=redactor, env=world.env),
+                named,
+                focus=_first(place, world),
+                heal=arguments.auto,
+                clock=clock,
+            )
             print(f"The bundle of the demo is in {world.bundle_dir}", file=sys.stderr)
             return code
     except DemoError as error:

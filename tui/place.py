@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..core.bundle import Bundle
 from ..core.bundle_load import BundleNotFound, find_bundle_root, load_bundle
@@ -26,16 +26,12 @@ from ..core.redaction import Redactor
 from ..core.state import Identity
 from ..core.text import clean
 from .exits import EXIT_BLOCKED, EXIT_FAILED, EXIT_IDENTITY, EXIT_USAGE
+from .flags import settings_of
 
 if TYPE_CHECKING:
     from ..core.databricks_cli import DatabricksCli
     from ..core.workspace import Workspace
 
-# What a flag of the command line sets in the settings: (name among the arguments, key of the settings).
-_FLAGS = (
-    *(("read_only", "read_only"), ("auto", "auto"), ("fixer", "fixer"), ("apply", "apply")),
-    ("max_iterations", "max_iterations"),
-)
 _SECRETS = (
     *("DATABRICKS_TOKEN", "DATABRICKS_CLIENT_SECRET", "DATABRICKS_PASSWORD", "ARM_CLIENT_SECRET"),
     *("DATABRICKS_AZURE_CLIENT_SECRET", "GOOGLE_CREDENTIALS", "DATABRICKS_GOOGLE_CREDENTIALS"),
@@ -165,15 +161,8 @@ def open_place(
 
 def open_config(root: Path | None, env: Mapping[str, str], arguments: argparse.Namespace) -> Config:
     """The settings with the flags among `arguments` in them. Raises Stop."""
-    flags: dict[str, Any] = {}
-    for name, key in _FLAGS:
-        value = getattr(arguments, name, None)
-        # A switch that was not thrown says nothing; it does not say no.
-        flags[key] = None if value is False else value
-    if getattr(arguments, "no_watch", False):
-        flags["watch"] = False
     try:
-        return load_config(root, env, flags)
+        return load_config(root, env, settings_of(arguments))
     except ConfigError as error:
         raise Stop(str(error), "mend the settings, or unset the variable", code="settings") from error
 

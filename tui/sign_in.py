@@ -9,10 +9,12 @@ import asyncio
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from textual.app import App, SuspendNotSupported
 
-from ..core.engine import LoginProgram
+if TYPE_CHECKING:
+    from ..core.engine import LoginProgram
 
 
 def in_terminal(app: App[int]) -> LoginProgram:
