@@ -10,6 +10,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Mapping
+from glob import escape
 from pathlib import Path
 
 
@@ -101,6 +102,13 @@ def _put_back(target: Path, data: bytes | None) -> None:
         target.unlink(missing_ok=True)
     else:
         write_atomic(target, data)
+
+
+def clear_staged(target: Path) -> None:
+    """Remove what a process that was killed left beside `target` of a write that never came to its end."""
+    for path in target.parent.glob(f".{escape(target.name[:40])}.*.tmp"):
+        if len(path.name) == len(target.name[:40]) + 14 and path.is_file() and not path.is_symlink():
+            _forget(str(path))
 
 
 def _forget(name: str) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 from ..matrix.model import Diagnosis, Patch
 from . import tree_snapshot
 from .bundle import Bundle
+from .databricks_cli import OPERATION
 from .events import plain
 from .failures import Explained
 from .guard import Guard, Permit
@@ -38,6 +39,8 @@ KEEP_LINES = 2_000
 _NEVER = frozenset({".databricks", ".git"})
 # What git writes anew whenever it is asked for the state of the worktree.
 _GIT_REFRESHED = frozenset({".git/index", ".git/index.lock"})
+# What programs beside us write all the time: a change there says nothing about the fixer.
+_ALWAYS_WRITTEN = (".sqlite3", ".sqlite", ".db", "-wal", "-shm", "-journal", ".log", ".lock", ".pid", ".tmp", ".swp")
 _NAMES_SHOWN = 5
 
 
@@ -81,10 +84,12 @@ async def run_fixer(
     guard.check_write(root / "databricks.yml", root, permit)
     permit.consume()
     before = await asyncio.to_thread(_look, root, rules)
+    # By this mark a later process of ours finds a program that outlived us (leftovers.py).
+    marked = {**fixer_env(env), **({OPERATION: permit.act.token} if permit.act.token else {})}
     payload = json.dumps(plain(dict(failure)), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
     try:
         ended = await run_process(
-            words, cwd=root, env=fixer_env(env), seconds=seconds, tell=tell, redactor=redactor, stdin=payload
+            words, cwd=root, env=marked, seconds=seconds, tell=tell, redactor=redactor, stdin=payload
         )
     except OSError as error:
         return FixerResult(refused=f"{words[0]} cannot be started: {error.strerror or error}")
@@ -265,7 +270,8 @@ def _changed_outside(before: _Before) -> list[str]:
     found: list[str] = []
     for tree in (*before.linked, *before.beside):
         now = tree_snapshot.again(tree)
-        found += [str(tree.root / name) for name in tree_snapshot.changed(tree, now)]
+        names = (name for name in tree_snapshot.changed(tree, now) if not name.endswith(_ALWAYS_WRITTEN))
+        found += [str(tree.root / name) for name in names]
     return list(dict.fromkeys(found))
 
 

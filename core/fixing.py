@@ -7,21 +7,29 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+import secrets
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
 
 from ..matrix.model import Diagnosis, Edit, Fix, Patch
 from . import fixer
+from .atomicfile import clear_staged, inside
 from .diagnosing import Diagnosing
-from .events import FixAppliedEvent
+from .events import FixAppliedEvent, plain
 from .guard import Refused
+from .journal import Operation
 from .loop import FixApplied, LoopEvent, NoFix, RetryDue
 from .patches import Applied, PatchRefused, apply_patch, diff_of, make_patch, undo
+from .plain_json import from_plain
 from .proposals import SAFE_CONFIDENCE
+from .redaction import MASK
 from .report import FixRecord
 from .syncrules import SyncRules
 from .world import World
 
+T = TypeVar("T")
 RETRY_SECONDS = 30.0  # where a row says nothing of how long to wait
 
 
@@ -42,13 +50,14 @@ class Fixing:
         self.apply = world.config.apply
         self.fixer = world.config.fixer
         self.tried: set[str] = set()  # digests of diffs
+        self.at_work = False  # edits that are seen now are ours
         self._applied: list[tuple[Fix, Applied]] = []
 
     async def seek(self, iteration: int) -> Sought:
         """One look for a fix of everything that failed in this round. Raises Refused."""
         diagnoses = self._diagnosing.diagnoses()
         if self.apply == "safe":
-            sought = await self._safe(diagnoses, iteration)
+            sought = await self._working(self._safe(diagnoses, iteration))
             if sought is not None:
                 return sought
         wait = retry_wait(diagnoses)
@@ -59,8 +68,15 @@ class Fixing:
             record = FixRecord(f"wait {wait:.0f} s, then again", "retry", why=causes)
             return Sought(RetryDue(), record)
         if self.fixer:
-            return await self._by_program(diagnoses, iteration)
+            return await self._working(self._by_program(diagnoses, iteration))
         return Sought(None)
+
+    async def _working(self, work: Awaitable[T]) -> T:
+        self.at_work = True
+        try:
+            return await work
+        finally:
+            self.at_work = False
 
     # --- safe patches ------------------------------------------------------------------------------------------------
 
@@ -80,7 +96,7 @@ class Fixing:
             return None
         self.tried.add(digest)
         title = "; ".join(dict.fromkeys(fix.title for fix in chosen))
-        applied = await self._write(Fix("edit", title, patch), iteration, automatic=True)
+        applied = await self._write(Fix("edit", title, patch), iteration, diff, automatic=True)
         why = "; ".join(dict.fromkeys(d.title for d in diagnoses if self._safe_fix(d) is not None))
         self._tell(applied.files, title, "patch", diff)
         return Sought(FixApplied(applied.files), FixRecord(title, "patch", applied.files, diff, why))
@@ -91,18 +107,19 @@ class Fixing:
                 return fix
         return None
 
-    async def _write(self, fix: Fix, iteration: int, *, automatic: bool, confirmed: str = "") -> Applied:
-        world = self._world
-        assert fix.patch is not None
-        data = {"iteration": iteration, "files": dict(fix.patch.sha256)}
+    async def _write(self, fix: Fix, iteration: int, diff: str, *, automatic: bool, confirmed: str = "") -> Applied:
+        world, patch = self._world, fix.patch
+        assert patch is not None
+        # With the edits, so that a later process can bring to its end what we leave half done.
+        data = {"iteration": iteration, "files": dict(patch.sha256), "edits": plain(patch.edits), "diff": diff}
         act = world.guard.act("patch", fix.title, data=data)
         permit = await world.guard.permit(act, confirmed=confirmed, automatic=automatic)
         try:
-            applied = await apply_patch(world.root, fix.patch, world.guard, permit)
+            applied = await apply_patch(world.root, patch, world.guard, permit)
         except (PatchRefused, Refused) as error:
             await permit.ended("refused", reason=str(error))
             raise
-        await permit.ended("done", files=list(applied.files))
+        await permit.ended("done", files=list(applied.files), diff=diff)
         self._applied.append((fix, applied))
         world.store.set(undo_title=fix.title)
         return applied
@@ -115,7 +132,7 @@ class Fixing:
         if fix.patch is None:
             raise PatchRefused("this fix is done by hand: " + (fix.command or fix.title))
         diff = diff_of(world.root, fix.patch)
-        applied = await self._write(fix, iteration, automatic=False, confirmed=confirmed)
+        applied = await self._write(fix, iteration, diff, automatic=False, confirmed=confirmed)
         self._tell(applied.files, fix.title, "patch", diff)
         return FixRecord(fix.title, "patch", applied.files, diff, "applied by a person")
 
@@ -138,11 +155,34 @@ class Fixing:
         self._tell(applied.files, f"undo: {fix.title}", "person", "")
         return applied.files
 
+    # --- what an earlier process left ---------------------------------------------------------------------------------
+
+    async def left_over(self, operation: Operation) -> tuple[str, ...]:
+        """The files that a patch of an earlier process changed; what it left half done is brought to its end.
+
+        Empty where it had not begun to write. Raises Refused.
+        """
+        root, held = self._world.root, operation.intent.get("files")
+        before = {str(file): str(digest) for file, digest in held.items()} if isinstance(held, dict) else {}
+        changed = await asyncio.to_thread(_changed, root, before)
+        missing = tuple(file for file in before if file not in changed)
+        if changed and missing:
+            try:
+                patch = _rest_of(operation, {file: before[file] for file in missing})
+                iteration = int(operation.intent.get("iteration") or 0)
+                await self._write(Fix("edit", operation.key, patch), iteration, "", automatic=True)
+            except (PatchRefused, ValueError) as error:
+                self._world.problem("patch", f"{', '.join(missing)} was not mended any more: {error}")
+                return changed
+        return tuple(before) if changed else ()
+
     # --- an external program ------------------------------------------------------------------------------------------
 
     async def _by_program(self, diagnoses: Sequence[Diagnosis], iteration: int) -> Sought:
         world = self._world
-        act = world.guard.act("fixer", self.fixer, command=self.fixer, data={"iteration": iteration})
+        act = world.guard.act(
+            "fixer", self.fixer, command=self.fixer, token=secrets.token_hex(16), data={"iteration": iteration}
+        )
         permit = await world.guard.permit(act, automatic=True)
         world.hold(f"the fixer is at work: {self.fixer}")
         failed = await asyncio.to_thread(
@@ -177,6 +217,33 @@ class Fixing:
 
     def _tell(self, files: tuple[str, ...], title: str, source: str, diff: str) -> None:
         self._world.emit(FixAppliedEvent(files, title, source, diff))
+
+
+def _changed(root: Path, before: Mapping[str, str]) -> tuple[str, ...]:
+    """Which files are not as they were; what a write that was cut off left beside them is removed."""
+    found = []
+    for file, digest in before.items():
+        try:
+            path = inside(root / file, root)
+            clear_staged(path)
+            now = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError:
+            now = ""
+        if now != digest:
+            found.append(file)
+    return tuple(found)
+
+
+def _rest_of(operation: Operation, files: Mapping[str, str]) -> Patch:
+    """The part of a patch that is for these files (name -> sha256). Raises ValueError where the journal has it not."""
+    held = operation.intent.get("edits")
+    edits = tuple(from_plain(Edit, each) for each in held) if isinstance(held, list) else ()
+    edits = tuple(edit for edit in edits if edit.file in files)
+    if {edit.file for edit in edits} != files.keys():
+        raise ValueError("what was to be written is not known any more")
+    if any(MASK in (edit.new or "") for edit in edits):
+        raise ValueError("it holds what is never written down")
+    return Patch(edits, tuple(files.items()))
 
 
 def together(world: World, fixes: Sequence[Fix]) -> Patch:

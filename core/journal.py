@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,9 +166,17 @@ class Journal:
     # --- loops and events -------------------------------------------------------------------------------------------
 
     async def save_loop(
-        self, loop_id: str, state: dict[str, Any], *, iterations: int = 0, outcome: str = "", record: Any = None
+        self,
+        loop_id: str,
+        state: dict[str, Any],
+        *,
+        iterations: int = 0,
+        outcome: str = "",
+        record: Any = None,
+        events: Sequence[tuple[str, Mapping[str, Any]]] = (),
     ) -> None:
-        """Write the loop's whole state, synced. `outcome` ends it. Raises JournalUnavailable."""
+        """Write the loop's whole state, synced. `outcome` ends it; `events` (name, data) are written with it, or not at
+        all. Raises JournalUnavailable."""
         self.loop_id = loop_id
         ended = _now() if outcome else None
         packed = self._json(record) if record is not None else None
@@ -178,7 +186,8 @@ class Journal:
             " ON CONFLICT (loop_id) DO UPDATE SET ended=excluded.ended, outcome=excluded.outcome,"
             " iterations=excluded.iterations, state=excluded.state, record=COALESCE(excluded.record, record)"
         )
-        await self._do(lambda: self._file.write(sql, row, sync=True))
+        appended = [(_now(), loop_id, name, self._json(dict(data))) for name, data in events]
+        await self._do(lambda: self._file.write(sql, row, sync=True, events=appended))
 
     async def last_loop(self, loop_id: str = "") -> LoopRow | None:
         """The newest loop, or the one named (the start of an id is enough); None where there is none."""
@@ -196,8 +205,19 @@ class Journal:
 
     async def event(self, name: str, data: Mapping[str, Any]) -> None:
         """Append an event to the stream; lost rather than in the way where the journal is in trouble."""
-        row = (_now(), self.loop_id, name, self._json(dict(data)))
-        await self._try(lambda: self._file.append_event(row))
+        at, loop_id = _now(), self.loop_id
+        await self._try(lambda: self._file.append_event((at, loop_id, name, self._json(dict(data)))))
+
+    def append(self, name: str, data: Callable[[], Mapping[str, Any]]) -> None:
+        """`event` without waiting for it: on disk before anything that is written later. `data` is asked for there."""
+        at, loop_id = _now(), self.loop_id
+
+        def write() -> None:
+            with contextlib.suppress(JournalUnavailable):
+                self._file.append_event((at, loop_id, name, self._json(dict(data()))))
+
+        with contextlib.suppress(RuntimeError):  # closed
+            self._pool.submit(write)
 
     async def events(self, loop_id: str, limit: int = 1000) -> tuple[tuple[str, str, dict[str, Any]], ...]:
         """(at, name, data) of a loop, oldest first."""
@@ -219,6 +239,17 @@ class Journal:
         )
         rows = await self._do(lambda: self._file.read(sql, (ref, task_key, limit)))
         return tuple(row[0] for row in rows)
+
+    async def task_durations(self, ref: str, limit: int = 5_000) -> dict[str, list[int]]:
+        """Milliseconds of past successful task runs of a job by task key, newest first; `limit` of them in all."""
+        sql = (
+            "SELECT task_key, ms FROM durations WHERE ref=? AND task_key<>'' AND outcome='succeeded' "
+            "ORDER BY ended_ms DESC LIMIT ?"
+        )
+        found: dict[str, list[int]] = {}
+        for key, ms in await self._do(lambda: self._file.read(sql, (ref, limit))):
+            found.setdefault(key, []).append(ms)
+        return found
 
     async def save_output(self, task_run_id: str, data: Mapping[str, Any]) -> None:
         """Keep the output of a task run that has ended: it never changes, so the first one stays."""
@@ -264,7 +295,8 @@ class Journal:
             future = asyncio.get_running_loop().run_in_executor(self._pool, work)
         except RuntimeError as error:
             raise JournalUnavailable("the journal is closed", self.path) from error
-        return await future
+        # Whoever waits may be stopped; what was to be written is written all the same.
+        return await asyncio.shield(future)
 
     async def _try(self, work: Callable[[], object]) -> None:
         with contextlib.suppress(JournalUnavailable):

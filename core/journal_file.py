@@ -9,6 +9,7 @@ import contextlib
 import os
 import sqlite3
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from .paths import classify_filesystem
 MAX_BYTES = 50_000_000
 BUSY_MS = 10_000
 _PRUNE_EVERY = 2_000  # events
+_EVENT = "INSERT INTO events (at, loop_id, name, data) VALUES (?,?,?,?)"
 
 
 class JournalUnavailable(Exception):
@@ -168,7 +170,7 @@ class JournalFile:
 
     def append_event(self, row: tuple[Any, ...]) -> None:
         """Write an event (at, loop_id, name, data), and now and then make room. Raises JournalUnavailable."""
-        self.write("INSERT INTO events (at, loop_id, name, data) VALUES (?,?,?,?)", row)
+        self.write(_EVENT, row)
         self._events += 1
         if self._events % _PRUNE_EVERY == 0:
             self._prune()
@@ -203,17 +205,38 @@ class JournalFile:
         )
         return (total - free) * size
 
-    def write(self, sql: str, row: tuple[Any, ...], *, sync: bool = False) -> int:
-        """One statement, on disk for good where `sync`; the number of the new row. Raises JournalUnavailable."""
+    def write(
+        self, sql: str, row: tuple[Any, ...], *, sync: bool = False, events: Sequence[tuple[Any, ...]] = ()
+    ) -> int:
+        """One statement, on disk for good where `sync`; the number of the new row. Raises JournalUnavailable.
+
+        `events` are rows as of `append_event`, written together with it or not at all.
+        """
         if self._db is None or self._lock is None:
             raise JournalUnavailable("it is not open for writing", self.path)
         try:
             self._db.execute(f"PRAGMA synchronous={'FULL' if sync else 'NORMAL'}")
-            number = int(self._db.execute(sql, row).lastrowid or 0)
+            if not events:
+                number = int(self._db.execute(sql, row).lastrowid or 0)
+            else:
+                number = self._write_together(sql, row, events)
         except sqlite3.Error as error:
             self.problem = f"the journal cannot be written: {error}"
             raise JournalUnavailable(self.problem, self.path) from error
         self.problem = ""
+        return number
+
+    def _write_together(self, sql: str, row: tuple[Any, ...], events: Sequence[tuple[Any, ...]]) -> int:
+        assert self._db is not None
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            number = int(self._db.execute(sql, row).lastrowid or 0)
+            self._db.executemany(_EVENT, events)
+            self._db.execute("COMMIT")
+        except sqlite3.Error:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            raise
         return number
 
     def read(self, sql: str, row: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from .events import DeployOutput, EngineEvent, plain
+from .events import DeployOutput, EngineEvent, Escalated, LoopEnded, plain
 from .guard import NoJournal, Refused
 from .journal import Journal, JournalUnavailable, LoopRow, journal_path
 from .learned_rows import NotSaved, bundle_folder, save_row
@@ -27,8 +27,6 @@ class JournalKeeping:
         self._world = world
         self._folder = folder
         self._wanted = wanted
-        self._queue: asyncio.Queue[EngineEvent] = asyncio.Queue()
-        self._writer: asyncio.Task[None] | None = None
         self.held: Held | None = None  # who has the journal
 
     async def open(self) -> None:
@@ -52,7 +50,6 @@ class JournalKeeping:
             return
         world.journal, world.guard.log = journal, journal
         world.store.set(journal_note=journal.note)
-        self._writer = asyncio.get_running_loop().create_task(self._write(journal))
         left = await self.unfinished()
         if left is not None:
             world.store.set(resumable=sentence(left))
@@ -84,24 +81,13 @@ class JournalKeeping:
         self._world.guard.log = NoJournal("it is closed")
         if journal is None:
             return
-        await self._queue.join()
-        if self._writer is not None:
-            self._writer.cancel()
-            await asyncio.gather(self._writer, return_exceptions=True)
         await journal.close()
 
     def note(self, event: EngineEvent) -> None:
-        """Keep an event; lines of the CLI are kept with what they belong to."""
-        if self._world.journal is not None and not isinstance(event, DeployOutput):
-            self._queue.put_nowait(event)
-
-    async def _write(self, journal: Journal) -> None:
-        while True:
-            event = await self._queue.get()
-            try:
-                await journal.event(event.name, plain(event))
-            finally:
-                self._queue.task_done()
+        """Keep an event; lines of the CLI are kept with what they belong to, and the end of a loop with the loop."""
+        journal = self._world.journal
+        if journal is not None and not isinstance(event, (DeployOutput, Escalated, LoopEnded)):
+            journal.append(event.name, lambda: plain(event))
 
     async def unfinished(self) -> LoopRow | None:
         """The loop that an earlier process left; None where there is none."""

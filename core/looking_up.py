@@ -18,7 +18,7 @@ from .workspace import WorkspaceError
 from .world import World
 
 KNOWN_RUNS = 20  # of a job, or updates of a pipeline, that are written down before a start
-CLI_SECONDS = 600.0  # how long a CLI that outlived us is waited for
+CLI_SECONDS = 3600.0  # how long a program that outlived us is waited for: the longest that we let one run
 SKEW_MS = 10 * 60_000  # clocks of here and there may differ by so much
 
 
@@ -37,12 +37,16 @@ class Before:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What became of an operation of unknown end: done (then `run_id` where it started something), or not."""
+    """What became of an operation of unknown end: done (then `run_id` where it started something), or not.
+
+    `still_runs`: the program that was started for it goes on, and must not be started beside itself.
+    """
 
     outcome: Literal["done", "not_done", "unknown"]
     run_id: str = ""
     url: str = ""
     reason: str = ""
+    still_runs: bool = False
 
 
 class Lookup:
@@ -80,9 +84,10 @@ class Lookup:
         return str(found.get("modified_at") or "")
 
     async def after(self, operation: Operation) -> Seen:
-        """What became of an operation whose end nobody wrote down. Its CLI, where one still runs, is waited for."""
+        """What became of an operation whose end nobody wrote down. Its program, where one still runs, is waited for."""
         if not await wait_for_end(operation.token, self._world.clock, CLI_SECONDS):
-            return Seen("unknown", reason=f"a CLI of an earlier process still runs: {operation.command}")
+            reason = f"what an earlier process had started still runs: {operation.command}"
+            return Seen("unknown", reason=reason, still_runs=True)
         look = {"deploy": self._deploy, "run": self._run, "update": self._update, "repair": self._repair}
         handler = look.get(operation.kind)
         return await handler(operation) if handler else Seen("unknown")

@@ -198,7 +198,7 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    pass
+    reason: str = ""
 
 
 LoopEvent = (
@@ -497,7 +497,9 @@ def _resumed(state: LoopState, event: Resumed) -> Step:
 
 
 def _interrupted(state: LoopState, event: Interrupted) -> Step:
-    return (state, ()) if state.stage is Stage.IDLE else _end(state, LoopOutcome.INTERRUPTED)
+    if state.stage is Stage.IDLE:
+        return state, ()
+    return _end(replace(state, note=event.reason or state.note), LoopOutcome.INTERRUPTED)
 
 
 _HANDLERS: dict[type, Callable[[LoopState, Any], Step]] = {

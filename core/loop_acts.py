@@ -203,6 +203,8 @@ class LoopActs:
         if seen.outcome == "done":
             await self._close(operation, "done")
             return await self._found_deployed(operation)
+        if seen.still_runs:
+            return machine.DeployEnded("blocked", seen.reason)
         # A deploy says the whole of what should be: where nobody can tell, it is done again, and changes nothing new.
         await self._close(operation, "refused", reason=seen.reason or "it did not come to its end")
         return None
@@ -214,7 +216,7 @@ class LoopActs:
             return None
         self._acting.source = now
         await self._truth.ask()
-        return machine.DeployEnded("ok")
+        return machine.DeployEnded("ok", current=True)
 
     async def _wait_for_wheels(self) -> None:
         """A deploy replaces the wheels that running jobs still read (cli#2958): wait for the runs that would break."""
@@ -440,16 +442,16 @@ class LoopActs:
         self._diagnosing.forget(goal.ref for goal in self._state.goals if goal.settled)
         self._seeking = asyncio.current_task()
         taken_up, self._runner.taken_up = self._runner.taken_up, False
-        if taken_up and await self._edited_before(command.iteration):
-            return
         try:
+            if taken_up and await self._edited_before(command.iteration):
+                return
             sought = await self._fixing.seek(command.iteration)
         except Refused as refused:
             self._runner.refusal = refused
             await self._runner.feed(machine.NoFix(refused.reason))
             return
         if sought.record is not None:
-            self._runner.note_fix(sought.record)
+            self._runner.note_fix(sought.record, command.iteration)
         if sought.event is None and self.patience is not None:
             await self._wait_for_person()
             return
@@ -475,24 +477,52 @@ class LoopActs:
         for ref in failed:
             await self._explain(ref)
         deploy = await self._operation(("deploy",), iteration)
+        edit = await self._edit_of_before(iteration)
         now = await self._source_now()
         if deploy is None or deploy.intent.get("source") in (None, "", now.digest):
+            if edit is not None and edit.outcome != "done":
+                await self._close(edit, "refused", reason="it had changed nothing")
             return False
-        patch = await self._operation(("patch", "fixer"), iteration)
-        if patch is not None:
-            await self._close(patch, "done")
-            files = tuple(map(str, patch.result.get("files") or patch.intent.get("files") or ()))
-            diff = str(patch.result.get("diff", ""))
-            self._runner.note_fix(FixRecord(patch.key, patch.kind, files, diff, "before the restart"))
-            self._world.emit(FixAppliedEvent(files, patch.key, patch.kind, diff))
-            await self._runner.feed(machine.FixApplied(files))
-            return True
-        await self._runner.feed(machine.SourceChanged())
-        return self._state.stage is not Stage.FIX
+        if edit is None:
+            await self._runner.feed(machine.SourceChanged())
+            return self._state.stage is not Stage.FIX
+        await self._close(edit, "done")
+        files = tuple(map(str, edit.result.get("files") or edit.intent.get("files") or ()))
+        diff = str(edit.result.get("diff") or edit.intent.get("diff") or "")
+        self._runner.note_fix(FixRecord(edit.key, edit.kind, files, diff, "before the restart"), iteration)
+        if not await self._told_of(edit):
+            self._world.emit(FixAppliedEvent(files, edit.key, edit.kind, diff))
+        await self._runner.feed(machine.FixApplied(files))
+        return True
+
+    async def _edit_of_before(self, iteration: int) -> Operation | None:
+        """The edit that an earlier process made in this round, or was at; None where it had not begun to write."""
+        edit = await self._operation(("patch", "fixer"), iteration)
+        if edit is None or edit.outcome == "refused":
+            return None
+        if edit.outcome == "done":
+            return edit
+        if edit.kind == "fixer":
+            self._world.hold("waiting for the end of the fixer that an earlier process started")
+            if (await self._lookup.after(edit)).still_runs:
+                raise Refused(f"the fixer that an earlier process started still runs: {edit.command}")
+            return edit
+        if await self._fixing.left_over(edit):
+            return edit
+        await self._close(edit, "refused", reason="nothing was written")
+        return None
+
+    async def _told_of(self, edit: Operation) -> bool:
+        """Whether the earlier process came to tell of its edit."""
+        journal = self._world.journal
+        events = await journal.events(self._runner.loop_id, 20_000) if journal is not None else ()
+        return any(name == "fix.applied" and at >= edit.intent_at for at, name, _ in events)
 
     async def person_edited(self, files: tuple[str, ...]) -> None:
         """The source was edited by a person (or by a fix of ours, which is written down already)."""
         source, stage = self._acting.source, self._state.stage
+        if self._fixing.at_work:
+            return  # whoever is at work says when it is done
         if source is not None and stage not in (Stage.DEPLOY, Stage.REDEPLOY):
             now = await self._source_now()
             if source.untouched(now):

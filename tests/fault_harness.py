@@ -4,19 +4,15 @@ It holds no test and no expectation.
 
 from __future__ import annotations
 
-import asyncio
-import json
 import shutil
 import sys
-import time
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine_world import SCALE, Played, Sample, running
+from engine_world import SCALE, Sample
 from quick_cli import quick_cli
 from sandbox_fixture import SandboxBox, running_sandbox
 

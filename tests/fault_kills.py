@@ -9,10 +9,11 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from dbops_tui.core.bundle_load import load_bundle
-from dbops_tui.core.journal import Journal, LoopRow, Operation, journal_path
+from dbops_tui.core.journal import Journal, JournalUnavailable, LoopRow, Operation, journal_path
 from engine_world import Sample
 from fault_harness import JOBS, MENDED, PIPELINES, Counts, Yard, counted
 from heal_server import POINTS, Heal, HealServer
@@ -53,7 +54,8 @@ def at_point(yard: Yard, server: HealServer, point: str, number: int, refs: tupl
     heals = [server.start(words(place, refs, yard), env=place.env, point=point, number=number)]
     if heals[0].wait() != KILLED:
         return None
-    heals += _to_the_end(yard, server, place, refs)
+    if not _ended(place):
+        heals += _to_the_end(yard, server, place, refs)
     return _judged(f"{point} {number}", 1, place, refs, yard, heals)
 
 
@@ -87,11 +89,19 @@ def at_random(
         kills += 1
         if all_of_it:
             # A person looks at the lock that a killed deploy left, and breaks it.
-            path = f"/Workspace/Users/you@example.com/.bundle/retail_lakehouse/dev/state"
+            path = "/Workspace/Users/you@example.com/.bundle/retail_lakehouse/dev/state"
             yard.box.call("DELETE", "/sandbox/lock", state_path=path)
+        if _ended(place):
+            break
     else:
         heals += _to_the_end(yard, server, place, refs)
     return _judged(f"random, {kills} kills", kills, place, refs, yard, heals)
+
+
+def _ended(place: Sample) -> bool:
+    """Whether the loop had ended when its process was killed: then there is nothing to take up."""
+    loops, _, _ = asyncio.run(_read(place))
+    return bool(loops and loops[0].outcome)
 
 
 def _to_the_end(yard: Yard, server: HealServer, place: Sample, refs: tuple[str, ...]) -> list[Heal]:
@@ -101,8 +111,7 @@ def _to_the_end(yard: Yard, server: HealServer, place: Sample, refs: tuple[str, 
 
 
 def _judged(name: str, kills: int, place: Sample, refs: tuple[str, ...], yard: Yard, heals: list[Heal]) -> Killed:
-    bundle = load_bundle(place.root, "", place.env)
-    loops, operations, events = asyncio.run(_read(place, bundle.target))
+    loops, operations, events = asyncio.run(_read(place))
     found = Killed(
         name,
         kills,
@@ -113,7 +122,7 @@ def _judged(name: str, kills: int, place: Sample, refs: tuple[str, ...], yard: Y
         loops,
         operations,
         events,
-        {file: (place.root / file).read_text() for file in MENDED if (place.root / file).exists()},
+        _edited(place.root),
     )
     found.problems = list(problems(found))
     found.resumed = 0 if found.problems else kills
@@ -122,12 +131,23 @@ def _judged(name: str, kills: int, place: Sample, refs: tuple[str, ...], yard: Y
     return found
 
 
-async def _read(
-    place: Sample, target: str
-) -> tuple[tuple[LoopRow, ...], tuple[Operation, ...], tuple[tuple[str, str, dict[str, Any]], ...]]:
-    from pathlib import Path
+def _edited(root: Path) -> dict[str, str]:
+    """The files that are mended, and everything else that lies beside them."""
+    found = {}
+    for path in sorted((root / "src").rglob("*")):
+        if path.is_file() and path.name != "customers.py":
+            found[path.relative_to(root).as_posix()] = path.read_text()
+    return found
 
-    journal = await Journal.open(journal_path(Path(place.env["DBOPS_STATE_DIR"]), place.root, target), read_only=True)
+
+async def _read(
+    place: Sample,
+) -> tuple[tuple[LoopRow, ...], tuple[Operation, ...], tuple[tuple[str, str, dict[str, Any]], ...]]:
+    path = journal_path(Path(place.env["DBOPS_STATE_DIR"]), place.root, load_bundle(place.root, "", place.env).target)
+    try:
+        journal = await Journal.open(path, read_only=True)
+    except JournalUnavailable:
+        return (), (), ()
     try:
         loops = await journal.loops()
         operations = [row for loop in loops for row in await journal.operations(loop.loop_id)]
@@ -141,7 +161,8 @@ def problems(found: Killed) -> Iterator[str]:
     """What does not hold: the same end, nothing done twice, nothing lost, nothing left open, the report complete."""
     last, counts = found.heals[-1], found.counts
     ends = last.of("loop.ended")
-    if last.wait() != 0 or not ends or ends[-1].get("outcome") != "verified":
+    done = last.wait() == 0 and bool(ends) and ends[-1].get("outcome") == "verified"
+    if not done and last.wait() != KILLED:
         said = ends[-1] if ends else last.err.read_text("utf-8", "replace")[-600:]
         yield f"ended with {last.wait()}: {said}"
     jobs = found.refs == JOBS
@@ -150,8 +171,8 @@ def problems(found: Killed) -> Iterator[str]:
         seen = getattr(counts, what)
         if seen != number:
             yield f"{seen} {what} in place of {number}"
-    if any(found.source[file] != MENDED[file] for file in found.source):
-        yield "the source is not edited as it should be"
+    if any(found.source[file] != MENDED.get(file) for file in found.source):
+        yield f"the source is not edited as it should be: {sorted(found.source)}"
     for heal in found.heals:
         if "Traceback" in heal.err.read_text("utf-8", "replace"):
             yield f"traceback: {heal.err.read_text()[-600:]}"
@@ -165,9 +186,9 @@ def problems(found: Killed) -> Iterator[str]:
     if left:
         yield f"left open: {', '.join(left)}"
     rounds = loop.record.get("rounds") or []
-    first = rounds[0] if rounds else {}
-    if len(first.get("errors") or []) != 1 or len(first.get("fixes") or []) != 1:
-        yield f"the report of round 1 has {len(first.get('errors') or [])} errors and {len(first.get('fixes') or [])} fixes"
+    errors, fixes = (len((rounds[0] if rounds else {}).get(name) or []) for name in ("errors", "fixes"))
+    if (errors, fixes) != (1, 1):
+        yield f"the report of round 1 has {errors} errors and {fixes} fixes"
     found.lost = len(list(lost(found)))
     yield from lost(found)
 
@@ -178,7 +199,9 @@ def lost(found: Killed) -> Iterator[str]:
     for name, least in (("loop.started", 1), ("identity.resolved", 1), ("run.started", 2), ("failure.diagnosed", 1)):
         if names.count(name) < least:
             yield f"lost: {least - names.count(name)} of {name}"
-    for name in ("fix.applied", "verified", "loop.ended"):
+    if "verified" not in names:
+        yield "lost: that it was verified"
+    for name in ("fix.applied", "loop.ended"):
         if names.count(name) != 1:
             yield f"{names.count(name)} times {name} in the journal"
     ends = [data.get("state") for _, name, data in found.events if name == "run.changed"]

@@ -1,4 +1,4 @@
-"""`dbops-tui heal` as processes that start at once: a server that has the program loaded forks for each, and kills some.
+"""`dbops-tui heal` as processes that start at once: a server that has the program loaded forks one for each call.
 It holds no test and no expectation; every heal is a process of its own, with the program's own code but for its clock.
 """
 
@@ -23,7 +23,7 @@ CLOCK = 20.0  # the speed of the clock of every heal
 
 @dataclass(frozen=True)
 class Point:
-    """A place in the program: calls of `owner.name` (module:object), killed `before` or `after` the number-th that fits."""
+    """A place in the program: a call of `where` (module:object), and whether the kill comes before it or after it."""
 
     where: str
     before: bool = True

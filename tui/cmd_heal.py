@@ -24,7 +24,7 @@ OUTCOMES = {
     LoopOutcome.DEPLOYED: EXIT_OK,
     LoopOutcome.ESCALATED: EXIT_FAILED,
     LoopOutcome.BLOCKED: EXIT_BLOCKED,
-    LoopOutcome.INTERRUPTED: EXIT_INTERRUPTED,
+    LoopOutcome.INTERRUPTED: EXIT_FAILED,  # by a fault of ours; a person's Ctrl-C is told by `_interrupted`
 }
 
 
@@ -47,7 +47,7 @@ async def heal(place: Place, refs: tuple[str, ...], arguments: argparse.Namespac
     )
     engine.acts.headless = True
     engine.acts.patience = arguments.wait_edit
-    face = Headless(engine, as_json=arguments.json)
+    face = Headless(engine, as_json=arguments.json, plain=getattr(arguments, "plain", False))
     try:
         await face.until(_loop(engine, refs, arguments))
     except Interrupted:
