@@ -90,9 +90,9 @@ SETTINGS_HEAD = """\
 
 Made from the code by `python -m dbops_tui.tui.manual settings > docs/settings.md`; a test holds it to that.
 
-They come from, each beating the one before: the user's `config.toml` (`dbops-tui doctor` names its folder), `.dbops.toml`
-beside `databricks.yml` (which can only make guards stricter, and names no program), `DBOPS_*` in the environment, flags.
-A key that is not known, or a value that does not fit, is an error with file and line.
+They come from, each beating the one before: the user's `config.toml` (`dbops-tui doctor` names its folder), the file
+`.dbops.toml` beside `databricks.yml` (which can only make guards stricter, and names no program), `DBOPS_*` in the
+environment, flags. A key that is not known, or a value that does not fit, is an error with file and line.
 
 ```toml
 """
