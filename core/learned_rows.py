@@ -74,7 +74,7 @@ def save_row(folder: Path, text: str, *, base: Path | None = None) -> Path:
     others = [other for other in held.rows if other.id != row.id]
     problems = _complaints_about(row, others)
     if problems:
-        raise NotSaved(f"{row.id} is not good enough: {problems[0].message}", problems)
+        raise NotSaved(f"{row.id} is not good enough: {problems[0]}", problems)
     path = folder / f"{row.id.split('.', 1)[1]}.yaml"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -89,8 +89,10 @@ def _complaints_about(row: Row, others: list[Row]) -> list[Problem]:
     hidden = _unfit(row)
     if hidden:
         return [Problem(row.file, row.line, hidden, row.id)]
-    known = {(problem.row, problem.message) for problem in check(Matrix(others))}
     found = check(Matrix([row, *others]))
+    if all(problem.row == row.id for problem in found):
+        return found
+    known = {(problem.row, problem.message) for problem in check(Matrix(others))}
     return [problem for problem in found if problem.row == row.id or (problem.row, problem.message) not in known]
 
 

@@ -145,6 +145,14 @@ async def test_a_change_outside_of_the_bundle_is_seen_and_refused(root: Path) ->
     assert "+x = 1" in result.diff
 
 
+async def test_what_is_written_beside_the_bundle_all_the_time_is_no_fault_of_the_fixer(root: Path) -> None:
+    (root.parent / "journal.sqlite3").write_bytes(b"before")
+    program = (
+        "open('src/a.py','a').write('#\\n'); open('../journal.sqlite3','w').write('x'); open('../a.log','w').write('x')"
+    )
+    assert (await run(root, program)).refused == ""
+
+
 async def test_a_change_through_a_link_is_taken_back(root: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere" / "shared.py"
     elsewhere.parent.mkdir()
