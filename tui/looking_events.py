@@ -95,7 +95,8 @@ class LookingAtEvents:
             return
         lines = event_lines(event, self.place_of(event))
         text = "\n".join("".join(t for t, _ in line.spans) for line in lines)
-        dialog = TextDialog(f"{event.level} {event.event_type}", lines, copyable=text, enter="edit the place")
+        enter = "edit the place" if any(line.key for line in lines) else ""
+        dialog = TextDialog(f"{event.level} {event.event_type}", lines, copyable=text, enter=enter)
         self.open_dialog(dialog, lambda key: self.edit(key[6:]) if key.startswith("place:") else None)
 
     def place_of(self, event: PipelineEvent) -> str:

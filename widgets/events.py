@@ -82,7 +82,11 @@ class EventsPage(Page):
         goes_on = not isinstance(before, EventView) and known <= len(events)
         if not goes_on or (known and (events[0] != before[0] or events[known - 1] != before[-1])):
             self._own, known = EventLog(), 0
-        self._own.add(raw_of(events[number]) for number in range(known, len(events)))
+        # A list is in order as it is, also where times are the same.
+        self._own.add(
+            {**raw_of(events[number]), "sequence": {"control_plane_seq_no": number}}
+            for number in range(known, len(events))
+        )
         return self._own.snapshot()
 
     def set_level(self, level: int) -> None:
@@ -228,8 +232,8 @@ class EventsPage(Page):
         place = bisect_left(self._view.rows, at, hi=len(self._view), key=log.time)
         if not self._view:
             return
-        self._target = self._view.rows[min(place, len(self._view) - 1)]
         self.set_follow(False)
+        self._target = self._view.rows[min(place, len(self._view) - 1)]
         if self.unfinished:
             self._restart()
         self.move_to(self._sieve.position(self._target), height)
