@@ -227,7 +227,8 @@ def _at_home(diagnosis: Diagnosis, item: Found, known: _Known, *, first: bool) -
     name = wrong_name(diagnosis)
     clue = replace(
         item.clue,
-        names=(name,) if name else (),
+        # Code often puts a table's name together: its last part stands there in any case.
+        names=tuple(dict.fromkeys(filter(None, (name, name.split(".")[-1])))),
         evidence=diagnosis.evidence[0].text if diagnosis.evidence else "",
         files=files_of(bundle, context.resource, item.task_key),
     )

@@ -19,6 +19,8 @@ from .sources import code_files, is_notebook, read_lines, read_text
 from .task_sources import Owner, files_of, owners_of, task_of
 from .yaml_edit import Splice, scalar
 
+# The runtime brings these: where one is missing, the code runs in the wrong place, and installing it hides that.
+_OF_THE_RUNTIME = frozenset({"pyspark", "dbutils", "dlt", "delta", "databricks", "IPython", "pip", "sys"})
 _REQUIREMENT = re.compile(r"(?P<name>[A-Za-z][\w.-]{0,80})(?:\[[\w,-]{1,80}\])?(?:[=~!<>]=?=?[\w.*,<>=!~ ]{1,60})?")
 _PIP = re.compile(r"^(?P<head>\s*(?:# MAGIC\s+)?%pip\s+install\s+(?:-q\s+|--quiet\s+)?)(?P<rest>.*)$")
 
@@ -36,13 +38,16 @@ class _Place:
 def missing_module(diagnosis: Diagnosis, context: Context) -> list[Fix]:
     """The package of a missing module, where the task that failed gets its packages; so for all that import it."""
     module = wrong_name(diagnosis)
+    dotted = diagnosis.entities.get("module", module)
     if not re.fullmatch(r"[A-Za-z_]\w{0,80}", module) or context.resource is None:
+        return []
+    if module in _OF_THE_RUNTIME and not package_of(dotted):
         return []
     own = _in_the_bundle(context.bundle, module)
     if own:
         title = f"{module} is code of this bundle ({own}): put its folder on sys.path, or build it into a wheel"
         return [Fix(kind="manual", title=title, confidence=0.7)]
-    requirement, confidence = _requirement(context.bundle, diagnosis.entities.get("module", module), module)
+    requirement, confidence = _requirement(context.bundle, dotted, module)
     owners = [Owner(context.resource, context.task_key), *_others(context.bundle, module)]
     places: dict[tuple[str, str], _Place] = {}
     for number, owner in enumerate(owners):

@@ -141,9 +141,15 @@ def _include_entries(context: Context) -> Iterator[tuple[YamlFile, Spot]]:
 
 
 def _left_out(bundle: Bundle) -> list[str]:
-    """YAML files below the root that the bundle did not read."""
+    """YAML files below the root that the bundle did not read, those of another bundle in a folder below left out."""
+    files = [file for file in source_files(bundle) if file.endswith((".yml", ".yaml"))]
+    others = {os.path.dirname(file) for file in files if os.path.basename(file) in ROOT_NAMES} - {""}
     known = set(bundle.files)
-    return [file for file in source_files(bundle) if file.endswith((".yml", ".yaml")) and file not in known]
+    return [
+        file
+        for file in files
+        if file not in known and not any(file == other or file.startswith(f"{other}/") for other in others)
+    ]
 
 
 def _declares(bundle: Bundle, file: str, key: str) -> bool:

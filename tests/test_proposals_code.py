@@ -242,6 +242,11 @@ def test_what_is_a_file_of_the_bundle_is_no_package(tmp_path: Path) -> None:
     assert "src/lib/helpers.py" in diagnosis.fixes[0].title
 
 
+@pytest.mark.parametrize("module", ["pyspark.sql", "dbutils", "dlt", "databricks.koalas"])
+def test_what_the_runtime_brings_is_not_installed(tmp_path: Path, module: str) -> None:
+    assert edits(a_shop(tmp_path).why(no_module(module), ref="jobs.silver", task="script")) == []
+
+
 def test_what_is_listed_already_is_not_listed_twice(tmp_path: Path) -> None:
     assert edits(a_shop(tmp_path).why(no_module("pandas"), ref="jobs.silver", task="script")) == []
 
@@ -323,6 +328,16 @@ def test_a_table_that_nobody_makes_but_for_one_letter_is_a_misspelling(tmp_path:
     assert fix.title == "bronze_ordres → bronze_orders"
     made.mend(fix)
     assert made.read("src/silver.py") == SILVER
+
+
+def test_a_table_whose_name_is_put_together_is_found_by_its_last_part(tmp_path: Path) -> None:
+    source = SILVER.replace('"main.shop.bronze_orders"', 'f"{place}.bronze_ordres"')
+    made = a_shop(tmp_path).put("src/silver.py", source)
+    diagnosis = made.why(MISSING.format("bronze_ordres"), ref="jobs.silver", task="orders")
+    assert diagnosis.location is not None
+    assert (diagnosis.location.file, diagnosis.location.line) == ("src/silver.py", 6)
+    made.mend(edits(diagnosis)[0])
+    assert made.read("src/silver.py") == source.replace("ordres", "orders")
 
 
 # --- commands, waits, and what destroys -------------------------------------------------------------------------------

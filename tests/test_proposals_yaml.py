@@ -333,6 +333,13 @@ def test_a_new_file_that_no_include_covers_is_included(tmp_path: Path) -> None:
     assert load_bundle(tmp_path, "dev", {}).resource("jobs.hourly") is not None
 
 
+def test_files_of_another_bundle_below_are_never_included(tmp_path: Path) -> None:
+    made = a_shop(tmp_path, JOB + "      tags:\n        c: ${resources.jobs.hourly.id}\n")
+    made.put("other/databricks.yml", "bundle:\n  name: other\n" + JOB.replace("nightly", "hourly"))
+    made.put("other/resources/more.yml", JOB.replace("nightly", "hourly"))
+    untouched(made, "Error: reference does not exist: ${resources.jobs.hourly.id}\n")
+
+
 def test_a_bundle_without_includes_gets_the_section(tmp_path: Path) -> None:
     made = a_shop(tmp_path)
     head = made.read("databricks.yml").replace("include:\n  - resources/*.yml\n\n", "")
