@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
 NEVER = frozenset({".databricks", ".git"})
-# Made by tools, not by hands. Where no .gitignore names them the CLI uploads them, but nobody deploys for their sake.
+# Made by tools, not by hands (`.dbops`: rows that this one learned). Where no .gitignore names them the CLI uploads them, but nobody deploys for their sake.
 GENERATED = frozenset(
     {
         *("__pycache__", ".ipynb_checkpoints", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis"),
-        *(".venv", "node_modules", ".idea", ".DS_Store"),
+        *(".venv", "node_modules", ".idea", ".DS_Store", ".dbops"),
     }
 )
 # What editors write beside a file while they save it: vim, emacs, JetBrains, GNOME, kate, our own atomic writes.

@@ -22,6 +22,7 @@ from dbops_tui.core.learning import (
     top_ten,
 )
 from dbops_tui.core.report import ErrorRecord, FixRecord, LoopRecord, RoundRecord
+from dbops_tui.core.syncrules import SyncRules
 from dbops_tui.matrix.diagnose import diagnose
 from dbops_tui.matrix.model import Diagnosis, Evidence, Failure
 from dbops_tui.matrix.schema import parse_rows
@@ -256,6 +257,13 @@ def test_a_bad_row_is_refused_and_where_it_lies_already_it_is_left_out(tmp_path:
     if why != "one row":
         assert problems
         assert "learned.mine" not in matrix.by_id
+
+
+def test_nobody_deploys_for_the_sake_of_a_learned_row(tmp_path: Path) -> None:
+    (tmp_path / "databricks.yml").write_text("bundle:\n  name: b\n")
+    saved = save_row(bundle_folder(tmp_path), draft_row(a_lesson()), base=tmp_path)
+    assert not SyncRules(tmp_path).counts(saved)
+    assert SyncRules(tmp_path).counts(tmp_path / "src" / "a.py")
 
 
 def test_a_folder_that_leads_out_of_the_bundle_is_not_written_to(tmp_path: Path) -> None:
