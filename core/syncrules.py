@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
 NEVER = frozenset({".databricks", ".git"})
-# Made by tools, not by hands (`.dbops`: rows that this one learned). Where no .gitignore names them the CLI uploads them, but nobody deploys for their sake.
+# Made by tools, not by hands. Where no .gitignore names them the CLI uploads them, but nobody deploys for their sake.
+# `.dbops` holds the rows that were learned here.
 GENERATED = frozenset(
     {
         *("__pycache__", ".ipynb_checkpoints", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis"),
