@@ -19,6 +19,7 @@ Request = Callable[..., Awaitable[dict[str, Any]]]
 
 PAGE_SIZE = 1000  # the most the API gives
 PAGES = 8  # of one fetch
+READ_ALL = 64  # of one update that is looked back on
 # Events appear late, and several share a timestamp, so every look overlaps what was read before: a little each time,
 # and far at times, and when the update has ended. By count too: one clock that runs ahead must not move the cursor.
 NEAR = (60_000_000, 50)  # microseconds, events
@@ -108,6 +109,13 @@ class EventFeed:
                 await self._read(self._older, max(1, left))
             self._alive = self._alive or not (self._ended or self._fold.ended)
             return len(self._log) - before
+
+    async def read_all(self, *, pages: int = READ_ALL) -> bool:
+        """Read an update that is looked back on, at most about `pages` pages; whether that was all of it. Raises what
+        `request` raises."""
+        await self.fetch()
+        await self.load_older(pages - self._pages)
+        return not self.has_older
 
     async def load_older(self, pages: int = 1) -> int:
         """Read up to `pages` pages of older events; gives how many were new. Raises what `request` raises."""

@@ -10,8 +10,10 @@ import heapq
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .event_json import Keyed, details_object, iso_text, keyed, safe, whole, words
+from .event_json import Keyed, details_object, iso_text, keyed, whole, words
 from .pipelines import UPDATE_ENDED, Expectation, Flow
+from .redaction import Redactor
+from .text import clean
 
 Key = tuple[int, int, str]
 NEVER: Key = (-(2**63), 0, "")
@@ -47,7 +49,8 @@ class _FlowSum:
 class FlowFold:
     """Add raw events; `flows()` is what they come to. A flow that did not change is the same object as before."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, redactor: Redactor | None = None) -> None:
+        self._redactor = redactor or Redactor()
         self._seen: dict[str, None] = {}
         self._flows: dict[str, _FlowSum] = {}
         self._actions: dict[tuple[str, str], tuple[Key, str]] = {}
@@ -95,12 +98,15 @@ class FlowFold:
             elif type(found := details.get("update_progress")) is dict:
                 self._update(key, found)
 
+    def _safe(self, text: str) -> str:
+        return self._redactor.redact(clean(text))
+
     # --- one event ---------------------------------------------------------------------------------------------------
 
     def _flow(self, name: object, key: Key) -> _FlowSum:
         held = self._flows.get(name) if type(name) is str else None
         if held is None:
-            clean_name = safe(words(name))
+            clean_name = self._safe(words(name))
             held = self._flows.setdefault(clean_name, _FlowSum(clean_name))
         if held.first is None or key < held.first:
             held.first = key
@@ -115,7 +121,7 @@ class FlowFold:
         flow = self._flow(name, key)
         flow.made = self._result = None
         if dataset and (flow.spoken_of is None or key < flow.spoken_of[0]):
-            flow.spoken_of = (key, safe(words(dataset)))
+            flow.spoken_of = (key, self._safe(words(dataset)))
         status = progress.get("status")
         if type(status) is not str:
             status = words(status)
@@ -123,7 +129,7 @@ class FlowFold:
             if key > flow.status_at:
                 flow.status_at = key
                 if flow.status != status:
-                    flow.status = safe(status)
+                    flow.status = self._safe(status)
             if status in FLOW_BEGUN and (flow.begun is None or key < flow.begun):
                 flow.begun = key
         metrics = progress.get("metrics")
@@ -172,9 +178,9 @@ class FlowFold:
         flow.made = self._result = None
         flow.defined = key
         flow.flow_type = words(found.get("flow_type"))
-        flow.dataset = safe(words(output or origin.get("dataset_name")))
+        flow.dataset = self._safe(words(output or origin.get("dataset_name")))
         inputs = found.get("input_datasets")
-        names = [safe(_name_of(item)) for item in inputs] if isinstance(inputs, list) else []
+        names = [self._safe(_name_of(item)) for item in inputs] if isinstance(inputs, list) else []
         flow.inputs = tuple(dict.fromkeys(item for item in names if item))
 
     def _dataset(self, key: Key, origin: dict[str, Any], found: dict[str, Any]) -> None:
@@ -191,7 +197,7 @@ class FlowFold:
     def _update(self, key: Key, found: dict[str, Any]) -> None:
         state = words(found.get("state"))
         if state and key > self._state_at:
-            self._state, self._state_at = safe(state), key
+            self._state, self._state_at = self._safe(state), key
 
     # --- what it comes to --------------------------------------------------------------------------------------------
 
@@ -232,7 +238,9 @@ class FlowFold:
         return flow.made
 
     def _expectation(self, name: tuple[str, str], sums: list[int]) -> Expectation:
-        return Expectation(safe(name[0]), safe(name[1]), sums[0], sums[1], self._actions.get(name, (NEVER, ""))[1])
+        return Expectation(
+            self._safe(name[0]), self._safe(name[1]), sums[0], sums[1], self._actions.get(name, (NEVER, ""))[1]
+        )
 
 
 def in_order(flows: Iterable[Flow]) -> tuple[Flow, ...]:

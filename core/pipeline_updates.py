@@ -6,7 +6,7 @@ Reads only. An update that the platform retries by itself is followed on; whoeve
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from .backoff import PIPELINE
@@ -80,7 +80,7 @@ class PipelineUpdates:
             return held
         if resource is None or not resource.id or self._world.workspace is None:
             return None
-        log, fold = EventLog(redactor=self._world.redactor), FlowFold()
+        log, fold = EventLog(redactor=self._world.redactor), FlowFold(redactor=self._world.redactor)
         feed = EventFeed(self._world.workspace.request, resource.id, update_id, log=log, fold=fold)
         watched = Watched(ref, resource.id, update_id, log, fold, feed)
         self._watched[update_id] = watched
@@ -166,7 +166,9 @@ class PipelineUpdates:
             return previous
         fold = FlowFold()
         feed = EventFeed(world.workspace.request, previous.pipeline_id, previous.update_id, log=EventLog(), fold=fold)
-        await feed.fetch()
+        if not await feed.read_all():
+            # Sums over a part of it would be compared with sums over all of the other.
+            return previous
         whole = replace(previous, flows=fold.flows())
         held = world.state.previous_update
         if held is not None and held.update_id == previous.update_id:
@@ -188,7 +190,7 @@ class PipelineUpdates:
         update = await workspace.update(pipeline_id, update_id)
         fold = FlowFold()
         feed = EventFeed(workspace.request, pipeline_id, update_id, log=EventLog(), fold=fold)
-        await feed.fetch()
+        await feed.read_all()
         return replace(update, flows=fold.flows())
 
     # --- what came ---------------------------------------------------------------------------------------------------
@@ -199,9 +201,11 @@ class PipelineUpdates:
             workspace = self._world.open_workspace()
             before = watched.update
             update = await workspace.update(watched.pipeline_id, watched.update_id)
-            new = await watched.feed.fetch()
+            known = len(watched.log)
+            await watched.feed.fetch(ended=update.ended)
             if update.ended and not watched.feed.complete:
-                new += await watched.feed.fetch()
+                await watched.feed.fetch(ended=True)
+            new = watched.log.since(known)
             self._reach.good()
             update = replace(update, flows=watched.fold.flows())
             if update.failed and not update.message:
@@ -215,14 +219,14 @@ class PipelineUpdates:
                     told(update)
             return Look(changed=bool(new) or before is None or before.state != update.state, ended=ended)
 
-    def _tell(self, watched: Watched, before: Update | None, new: int) -> None:
+    def _tell(self, watched: Watched, before: Update | None, new: Sequence[PipelineEvent]) -> None:
         world, update = self._world, watched.update
         assert update is not None
         if before is None or before.state != update.state:
             took = max(0, world.clock.now_ms() - update.creation_ms) if update.creation_ms else 0
             world.emit(RunChanged(watched.ref, update.update_id, update.state.lower(), update.message, took))
-        snapshot = watched.log.snapshot()
-        for event in snapshot[max(0, len(snapshot) - min(new, TOLD_EVENTS)) :] if new else ():
+        # Not the last of the log: what came late stands further up in it.
+        for event in new[max(0, len(new) - TOLD_EVENTS) :]:
             if event.level != "METRICS":
                 world.emit(_seen(watched.ref, event))
         done = sum(flow.status in ("COMPLETED", "SKIPPED", "EXCLUDED", "STOPPED", "IDLE") for flow in update.flows)

@@ -380,6 +380,18 @@ async def test_a_long_history_is_shown_from_its_newest_end_and_then_read_back(
     assert ids(log) == wanted
 
 
+async def test_an_update_that_is_looked_back_on_is_read_whole_or_said_to_be_more(
+    weeks: tuple[SandboxBox, str, str],
+) -> None:
+    box, pipeline_id, update_id = weeks
+    feed, log, _, asker = feed_of(box, (pipeline_id, update_id), page_size=100, pages=2)
+    assert not await feed.read_all(pages=4)
+    assert 400 <= len(log) < 1000
+    assert await feed.read_all(pages=40)
+    assert ids(log) == truth(box, pipeline_id, update_id)
+    assert len(asker.queries) < 30
+
+
 @pytest.mark.parametrize("page_size", [1, 2, 3, 7])
 async def test_pages_that_end_between_events_of_the_same_time(
     weeks: tuple[SandboxBox, str, str], page_size: int
