@@ -150,7 +150,9 @@ def mutating(box: SandboxBox) -> list[str]:
     return [
         f"{call['method']} {call['path']}"
         for call in box.calls()
-        if call["method"] not in ("GET", "HEAD") and not call["path"].startswith("/sandbox") and not any(r in call["path"] for r in reads)
+        if call["method"] not in ("GET", "HEAD")
+        and not call["path"].startswith("/sandbox")
+        and not any(r in call["path"] for r in reads)
     ]
 
 

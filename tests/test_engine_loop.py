@@ -140,7 +140,7 @@ def _resources(place: Sample) -> Any:
     return load_bundle(place.root, "", place.env).resources
 
 
-# --- a program that mends -----------------------------------------------------------------------------------------------
+# --- a program that mends --------------------------------------------------------------------------------------------
 
 FIXER = """
 import json, pathlib, sys
@@ -172,7 +172,7 @@ async def test_a_fixer_gets_the_failure_edits_and_its_diff_is_kept(box: SandboxB
         assert "+" in applied[0].diff
 
 
-# --- where nothing may be done --------------------------------------------------------------------------------------------
+# --- where nothing may be done ---------------------------------------------------------------------------------------
 
 
 async def test_a_read_only_engine_changes_nothing(box: SandboxBox, tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ async def test_a_workspace_that_is_gone_blocks_and_says_so(box: SandboxBox, tmp_
         assert played.of("loop.ended")[0].retryable
 
 
-# --- several resources -----------------------------------------------------------------------------------------------------
+# --- several resources -----------------------------------------------------------------------------------------------
 
 
 async def test_one_failing_resource_does_not_stop_the_others(box: SandboxBox, tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ async def test_one_failing_resource_does_not_stop_the_others(box: SandboxBox, tm
         assert goals["jobs.silver_refresh"] == "failed"
 
 
-# --- taken up by another process -----------------------------------------------------------------------------------------
+# --- taken up by another process -------------------------------------------------------------------------------------
 
 
 async def test_a_loop_that_was_left_in_the_middle_is_taken_up_and_nothing_is_started_twice(

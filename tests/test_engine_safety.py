@@ -1,4 +1,4 @@
-"""Never in the wrong place, never losing the thread: sign-ins that run out, outages, other targets, jobs that changed."""
+"""Never in the wrong place, never losing the thread: sign-ins that run out, outages, other targets, changed jobs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import yaml
 from dbops_tui.core.acting import Deployed
 from dbops_tui.core.guard import Refused
-from engine_world import SCALE, Played, Sample, heal, mutating, running, sample
+from engine_world import SCALE, Played, heal, mutating, running, sample
 from sandbox_fixture import SandboxBox, running_sandbox
 
 
