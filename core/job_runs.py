@@ -15,7 +15,7 @@ from .failures import failed_tasks, latest_tasks
 from .forecast import Forecast
 from .plain_json import from_plain
 from .reachability import Reachability
-from .run_stats import usual_of, usual_of_runs
+from .run_stats import usual_of, usual_of_runs, usual_of_tasks
 from .runs import Run, TaskOutput, TaskRun
 from .watchlist import Watchlist
 from .workspace import WorkspaceError
@@ -67,11 +67,13 @@ class JobRuns:
         world.store.set(run=None, update=None, previous_update=None, events=(), task_usual={})
         if followed:
             self._focus_run(followed)
+            await self._load_usual(ref)
             return
         self._focus_run("")
         if resource is None or not resource.id:
             return
         runs = await self.load_strip(ref)
+        await self._load_usual(ref)
         if world.state.focus == ref and runs:
             self._watchlist.watch(ref, runs[0].run_id, job_id=resource.id, forecast=await self._forecast(ref))
             self._focus_run(runs[0].run_id)
@@ -107,6 +109,17 @@ class JobRuns:
             await self._record(ref, run)
         return runs
 
+    async def _load_usual(self, ref: str) -> None:
+        """How long each task of a job usually takes, by the journal and the past runs that are loaded."""
+        world = self._world
+        usual = usual_of_tasks(world.state.past_runs.get(ref, ()))
+        for key, times in (await world.journal.task_durations(ref) if world.journal is not None else {}).items():
+            known = usual_of(times)
+            if known is not None and (key not in usual or known.runs >= usual[key].runs):
+                usual[key] = known
+        if world.state.focus == ref:
+            world.store.set(task_usual=usual)
+
     async def load_history(self, ref: str, count: int = 10) -> None:
         """Past runs with their tasks, for the grid."""
         world = self._world
@@ -121,6 +134,8 @@ class JobRuns:
             found.append(whole)
             self._last.setdefault(run.run_id, whole)
             world.store.set(past_runs={**world.state.past_runs, ref: tuple(found)})
+            await self._record(ref, whole)
+        await self._load_usual(ref)
 
     @property
     def waited_for(self) -> bool:

@@ -24,6 +24,7 @@ from dbops_tui.widgets.run_nodes import Parts, repairs_of
 from dbops_tui.widgets.run_tree import RunPage
 from dbops_tui.widgets.spans import text_of, width_of
 from dbops_tui.widgets.update_tree import UpdatePage, trend
+from dbops_tui.widgets.words import shared_prefix
 from fake_states import FAILED, NOW_MS, OK, RUNNING, task
 from hypothesis import given
 from hypothesis import strategies as st
@@ -364,6 +365,25 @@ def test_a_trend_is_worse_only_where_a_larger_share_failed(good: int, bad: int, 
         assert bad * (good_then + bad_then) > bad_then * (good + bad)
     if "better" in words:
         assert bad * (good_then + bad_then) < bad_then * (good + bad)
+
+
+def test_what_all_names_of_flows_begin_with_is_left_out_and_the_rest_told_apart() -> None:
+    assert shared_prefix(["main.dev.a", "main.dev.b_c", "main.dev.a"]) == "main.dev."
+    assert shared_prefix(["main.dev.a", "main.prod.a"]) == "main."
+    assert shared_prefix(["main.dev.a"]) == shared_prefix(["a", "b.c"]) == shared_prefix([]) == ""
+    flows = (Flow("main.dev.orders", "COMPLETED"), Flow("main.dev.daily", "RUNNING", inputs=("main.dev.orders",)))
+    update = Update("u", "p", "RUNNING", flows=flows)
+    page = UpdatePage()
+    page.show(update, NOW_MS)
+    assert [text_of(page.line(n, 90, LOOK)).split()[1] for n in range(2)] == ["orders", "daily"]
+    assert [node.name for node in flow_nodes(update, UNICODE)] == ["orders", "daily"]
+
+
+@given(st.lists(st.text(alphabet="ab.", max_size=6), max_size=6))
+def test_a_shared_prefix_is_one_of_all_and_leaves_something_of_each(names: list[str]) -> None:
+    prefix = shared_prefix(names)
+    assert all(name.startswith(prefix) for name in names)
+    assert prefix == "" or prefix.endswith(".")
 
 
 async def test_an_update_says_that_the_platform_retries_it_and_keeps_its_history() -> None:

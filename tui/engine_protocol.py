@@ -80,8 +80,8 @@ class Engine(Protocol):
         """Start the loop on these resources."""
 
     async def expand(self, task_run_id: str) -> None:
-        """Load the nested run of a `run_job` task, the update of a `pipeline` task, or the next page of the iterations
-        of a `for_each` task."""
+        """Load the nested run of a `run_job` task, the update of a `pipeline` task, or the first iterations of a
+        `for_each` task; its id with `/more` behind it: the next page of them."""
 
     async def load_output(self, task_run_id: str) -> None:
         """Fill `state.outputs`; of a task that still runs with what there is so far."""

@@ -415,7 +415,7 @@ class Looking(LookingAtEvents):
             else:
                 app.go_to_pane("detail")
         elif key.endswith("/more"):
-            app.spawn(self.engine.expand(key.removesuffix("/more")), "expand")
+            app.spawn(self.engine.expand(key), "expand")
         elif view.id == "run":
             self._open_task(view)
         elif view.page is app.panes.events:

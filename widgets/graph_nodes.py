@@ -16,7 +16,7 @@ from .graph import GraphNode
 from .run_nodes import latest_and_older
 from .spans import Span, Spans, span
 from .update_tree import flow_note
-from .words import duration
+from .words import duration, shared_prefix
 
 
 def task_nodes(run: Run, glyphs: Glyphs) -> list[GraphNode]:
@@ -69,6 +69,7 @@ def flow_nodes(update: Update, glyphs: Glyphs) -> list[GraphNode]:
     writers: dict[str, list[Flow]] = {}
     for flow in update.flows:
         writers.setdefault(flow.dataset or flow.name, []).append(flow)
+    prefix = shared_prefix([*(flow.name for flow in update.flows), *writers])
     names = {flow.name for flow in update.flows} | set(writers)
     nodes: dict[str, GraphNode] = {}
     for name in dict.fromkeys(source for flow in update.flows for source in flow.inputs if source not in names):
@@ -80,9 +81,10 @@ def flow_nodes(update: Update, glyphs: Glyphs) -> list[GraphNode]:
                 note: Spans = ((word, "muted"), ("  ", ""), *flow_note(flow, word, role))
             else:
                 note = tuple(flow_note(flow, word, role))
-            nodes[flow.name] = GraphNode(flow.name, flow.name, sign, role, note, flow.inputs)
+            nodes[flow.name] = GraphNode(flow.name, flow.name.removeprefix(prefix), sign, role, note, flow.inputs)
         if dataset not in nodes:
             words = f"dataset of {len(flows)} flows" if len(flows) > 1 else "dataset"
             needs = tuple(flow.name for flow in flows)
-            nodes[dataset] = GraphNode(dataset, dataset, glyphs.quiet, "faint", ((words, "faint"),), needs)
+            short = dataset.removeprefix(prefix)
+            nodes[dataset] = GraphNode(dataset, short, glyphs.quiet, "faint", ((words, "faint"),), needs)
     return list(nodes.values())

@@ -140,7 +140,8 @@ class ResourcePage(OutlinePage[Item]):
         if status is not None and status.progress is not None and last.state.active:
             done, total = status.progress
             return sign, role, (f"{done}/{total} {status.progress_unit}".strip(), role)
-        elapsed = (last.end_ms or look.now_ms) - last.start_ms if last.start_ms else 0
+        end = last.end_ms or (look.now_ms if last.state.active else 0)
+        elapsed = max(0, end - last.start_ms) if last.start_ms else 0
         if last.state.active:
             usual = status.usual if status is not None else None
             if usual is not None and elapsed >= 60_000:

@@ -15,6 +15,7 @@ from ..core.runs import Outcome, Run, TaskOutput, TaskRun
 from ..core.state import Usual
 from .outline import Node
 from .update_tree import flows_in_order
+from .words import shared_prefix
 
 if TYPE_CHECKING:
     from ..core.run_stats import Share
@@ -46,9 +47,10 @@ class TaskItem:
 
 @dataclass(frozen=True, slots=True)
 class FlowItem:
-    """A flow of the update that a pipeline task started."""
+    """A flow of the update that a pipeline task started; `name` is without what all its flows' names begin with."""
 
     flow: Flow
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +157,10 @@ class RunNodes:
                 )
             if child is not None:
                 self._run(child, depth + 1, nodes)
+            prefix = shared_prefix(flow.name for flow in update.flows) if update is not None else ""
             for flow in flows_in_order(update.flows) if update is not None else ():
-                nodes.append(self._node(f"{task.run_id}/flow/{flow.name}", depth + 1, FlowItem(flow)))
+                flow_item = FlowItem(flow, flow.name.removeprefix(prefix))
+                nodes.append(self._node(f"{task.run_id}/flow/{flow.name}", depth + 1, flow_item))
             self._loops(task, loops, depth + 1, nodes)
             for follower in held_back:
                 item = TaskItem(

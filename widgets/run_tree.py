@@ -153,7 +153,7 @@ class RunPage(OutlinePage[RunItem]):
         sign, role, word = pipeline_look(flow.status, glyphs)
         start, end = iso_ms(flow.start), iso_ms(flow.end)
         elapsed = duration((end or look.now_ms) - start) if start else glyphs.dash
-        name = pad(span(flow.name)[0], label - cells(indent) - 4)
+        name = pad(span(item.name)[0], label - cells(indent) - 4)
         line: list[Span] = [(f"{indent}  ", ""), (f"{sign} ", role), (name, ""), (f"{elapsed:>8} ", "muted")]
         if bar:
             line += [*beam(self._window, start, end or (look.now_ms if start else 0), bar, role, glyphs), ("  ", "")]
@@ -239,7 +239,7 @@ def _for_each(task: TaskRun) -> list[Span]:
 
 def _name(node: Node[RunItem]) -> str:
     if isinstance(node.data, FlowItem):
-        return node.data.flow.name
+        return node.data.name
     return node.data.task.task_key if isinstance(node.data, TaskItem) else ""
 
 

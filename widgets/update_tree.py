@@ -14,7 +14,7 @@ from .glyphs import pipeline_look
 from .outline import Node, OutlinePage
 from .page import NO_TICK, Look, Tick
 from .spans import Span, Spans, cells, pad, span
-from .words import duration, iso_ms, percent, short_count, size
+from .words import duration, iso_ms, percent, shared_prefix, short_count, size
 
 FlowItem = Flow | Expectation
 
@@ -29,6 +29,7 @@ class UpdatePage(OutlinePage[FlowItem]):
         self._held: dict[str, Node[FlowItem]] = {}
         self._label = 12
         self._window = Window(0, 60_000)
+        self._prefix = ""
         self._previous: Update | None = None
         self._marked: Set[str] = frozenset()
         self._before: dict[tuple[str, str, str], Expectation] = {}
@@ -53,6 +54,10 @@ class UpdatePage(OutlinePage[FlowItem]):
             self._choice = {}
         self.update = update
         flows = flows_in_order(update.flows) if update is not None else []
+        prefix = shared_prefix(flow.name for flow in flows)
+        if prefix != self._prefix:
+            self._prefix = prefix
+            self.touch()
         nodes: list[Node[FlowItem]] = []
         for flow in flows:
             failing = any(rule.failed for rule in flow.expectations)
@@ -60,12 +65,16 @@ class UpdatePage(OutlinePage[FlowItem]):
             for rule in flow.expectations:
                 nodes.append(self._node(f"{flow.name}/{rule.dataset}/{rule.name}", 1, rule, False, False, False))
         self._held = {node.key: node for node in nodes}
-        label = max((cells(_name(node.data)) + 2 * node.depth + 4 for node in nodes), default=12)
+        label = max((cells(self._name(node.data)) + 2 * node.depth + 4 for node in nodes), default=12)
         if label != self._label:
             self._label = label
             self.touch()
         self._set_window(now_ms)
         self.set_nodes(nodes)
+
+    def _name(self, data: FlowItem) -> str:
+        """The name without what the names of all flows begin with: the details have it in full."""
+        return data.name.removeprefix(self._prefix)
 
     def _set_window(self, now_ms: int) -> None:
         if self.update is None:
@@ -137,7 +146,7 @@ class UpdatePage(OutlinePage[FlowItem]):
             (twist, "faint"),
             (glyphs.chosen if (data.dataset or data.name) in self._marked else " ", "accent+b"),
             (f"{sign} ", role),
-            (pad(span(data.name)[0], label - 4), ""),
+            (pad(span(self._name(data))[0], label - 4), ""),
             (f"{elapsed:>8} ", "muted"),
         ]
         if bar:
@@ -200,10 +209,6 @@ def flow_progress(update: Update) -> tuple[int, int]:
 
 def _active(flow: Flow) -> bool:
     return flow.status in ("STARTING", "RUNNING", "PLANNING", "STOPPING")
-
-
-def _name(data: FlowItem) -> str:
-    return data.name
 
 
 def flows_in_order(flows: tuple[Flow, ...]) -> list[Flow]:

@@ -6,6 +6,7 @@ Never reads a clock: whoever calls says what time it is.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from datetime import datetime
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
@@ -92,6 +93,19 @@ def size(number: float) -> str:
             return f"{number:.0f} {unit}" if number >= 10 or unit == "B" else f"{number:.1f} {unit}"
         number /= 1000
     return ""
+
+
+def shared_prefix(names: Iterable[str]) -> str:
+    """What all of several dotted names begin with, whole parts of it: `main.dev.` of main.dev.a and main.dev.b."""
+    parts = [name.split(".")[:-1] for name in dict.fromkeys(names)]
+    if len(parts) < 2:
+        return ""
+    same = []
+    for level in zip(*parts, strict=False):
+        if len(set(level)) > 1:
+            break
+        same.append(level[0])
+    return ".".join(same) + "." if same else ""
 
 
 def plural(number: int, word: str, more: str = "") -> str:
