@@ -9,11 +9,12 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 from pathlib import Path
 from typing import TypeVar
 
-from ..matrix.model import Diagnosis, Edit, Fix, Patch
+from ..matrix.model import Diagnosis, Fix, Patch
 from . import fixer
 from .atomicfile import clear_staged, inside
 from .diagnosing import Diagnosing
@@ -21,7 +22,7 @@ from .events import FixAppliedEvent, plain
 from .guard import Refused
 from .journal import Operation
 from .loop import FixApplied, LoopEvent, NoFix, RetryDue
-from .patches import Applied, PatchRefused, apply_patch, diff_of, make_patch, undo
+from .patches import Applied, PatchRefused, apply_patch, combined, diff_of, undo
 from .plain_json import from_plain
 from .proposals import SAFE_CONFIDENCE
 from .redaction import MASK
@@ -86,7 +87,7 @@ class Fixing:
         if not chosen:
             return None
         try:
-            patch = await asyncio.to_thread(together, world, chosen)
+            patch = await asyncio.to_thread(together, world.root, chosen)
         except PatchRefused as refused:
             world.problem("patch", f"not applied: {refused}")
             return None
@@ -246,18 +247,15 @@ def _rest_of(operation: Operation, files: Mapping[str, str]) -> Patch:
     return Patch(edits, tuple(files.items()))
 
 
-def together(world: World, fixes: Sequence[Fix]) -> Patch:
-    """One patch of several; of two edits of one line the first counts. Raises PatchRefused."""
-    edits: dict[tuple[str, int, bool], Edit] = {}
-    for fix in fixes:
-        for edit in fix.patch.edits if fix.patch else ():
-            edits.setdefault((edit.file, edit.line, edit.old is None), edit)
-    patch = make_patch(world.root, tuple(edits.values()))
-    held = {file: digest for fix in fixes if fix.patch for file, digest in fix.patch.sha256}
+def together(root: Path, fixes: Sequence[Fix]) -> Patch:
+    """One patch of several that were made for the same state of the files. Raises PatchRefused."""
+    patches = [fix.patch for fix in fixes if fix.patch is not None]
+    patch = combined(root, patches)
+    held = {file: digest for each in patches for file, digest in each.sha256}
     for file, digest in patch.sha256:
         if held.get(file, digest) != digest:
             raise PatchRefused(f"{file} changed since the diagnosis")
-    return replace(patch, sha256=patch.sha256)
+    return patch
 
 
 def retry_wait(diagnoses: Sequence[Diagnosis]) -> float | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .check_query import judge, not_run, refusal, statement_for, weigh
 from .guard import Refused
+from .learned_rows import matrix_for
 from .state import CheckResult
 from .workspace import WorkspaceError
 from .world import World
@@ -31,10 +32,11 @@ class Querying:
         if not 0 <= index < len(diagnoses):
             raise Refused("there is no such diagnosis")
         diagnosis = diagnoses[index]
-        why_not = refusal(diagnosis)
+        matrix, _ = matrix_for(world.root, world.env, world.config.matrix)
+        why_not = refusal(diagnosis, matrix)
         if why_not:
             raise Refused(why_not)
-        statement = statement_for(diagnosis)
+        statement = statement_for(diagnosis, matrix)
         act = world.guard.act(
             "sql", diagnosis.row, command=statement, data={"statement": statement, "warehouse": warehouse_id}
         )
