@@ -11,10 +11,9 @@ import secrets
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from pathlib import Path
 from typing import TypeVar
 
-from ..matrix.model import Diagnosis, Fix, Patch
+from ..matrix.model import Diagnosis, Edit, Fix, Patch
 from . import fixer
 from .atomicfile import clear_staged, inside
 from .diagnosing import Diagnosing
