@@ -39,6 +39,11 @@ _CLASS_TAIL: Final = re.compile(r"\.[A-Z][A-Z0-9]{1,40}(?:_[A-Z0-9]{1,40}){0,12}
 _PLAIN_WORD: Final = re.compile(r"[a-z]{1,13}")
 _MENTION: Final = re.compile(r"(?:\braise|\bexcept|\bimport|\bcatch|\bthrows|\bnew) \(?(?:[\w$]{1,60}\.){0,12}$")
 _EXCEPTION_TAIL: Final = re.compile(r"[:('\"`\],;]|\s(?!as \w)|$|\\")
+#: A code as pages write it: `Cluster terminated. Reason: Cloud Provider Launch Failure`, or as a line's headline.
+_SPOKEN: Final = re.compile(
+    r"[Tt]erminat(?:ed|ion)\.? ?Reason ?[:=] ?(?P<reason>[A-Z][\w\-]{1,30}(?: [\w\-]{1,30}){1,8})"
+    r"|(?P<headline>(?<![\w.:] )\b[A-Z][a-z]{2,20}(?: [A-Z][a-z]{2,20}){2,8})(?=: )"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +143,31 @@ class Matrix:
                         yield hit
                         last = hit.end
                         left[quiet] -= 1
+        yield from self._spoken(passage)
+
+    def _spoken(self, passage: Passage) -> Iterator[Hit]:
+        """Codes written as words; the longest run of words that is a code counts."""
+        for found in _SPOKEN.finditer(passage.flat):
+            kind = found.lastgroup or ""
+            start = found.start(kind)
+            if kind == "headline" and start != passage.line_bounds(start)[0]:
+                continue
+            words = found[kind].replace("-", " ").split(" ")
+            for count in range(len(words), 1, -1):
+                code = "_".join(words[:count]).upper()
+                for signal in self._codes.get(code, ()):
+                    yield Hit(signal, start, start + len(" ".join(words[:count])), (("code", code),))
+                if code in self._codes:
+                    break
+
+    @cached_property
+    def _codes(self) -> dict[str, tuple[Signal, ...]]:
+        found: defaultdict[str, list[Signal]] = defaultdict(list)
+        for signals in self.signals.values():
+            for signal in signals:
+                if signal.kind == "code" and not signal.token.endswith("*"):
+                    found[signal.token].append(signal)
+        return {token: tuple(signals) for token, signals in found.items()}
 
     def structured(self, failure: Failure) -> Iterator[Signal]:
         """Signals that the structured facts of a failure name outright."""

@@ -33,6 +33,13 @@ def test_structured_facts_outrank_prose() -> None:
     assert causes(text, termination_code="INIT_SCRIPT_FAILURE")[0] == "init_script_failed"
 
 
+@pytest.mark.parametrize("words", ["Init Script Failure", "Init script failure. See the logs"])
+def test_a_code_in_the_words_of_a_page_counts_as_the_code(words: str) -> None:
+    (found, *_) = diagnose(Failure(text=f"Cluster terminated. Reason: {words}"), matrix=MATRIX)
+    assert (found.cause, found.entities["code"]) == ("init_script_failed", "INIT_SCRIPT_FAILURE")
+    assert causes("A script failure is not the reason") == []
+
+
 def test_an_error_class_outranks_prose_before_it() -> None:
     assert causes("No module named 'x'\nanalysis failed\n" + COLUMN)[0] == "unresolved_column"
 
