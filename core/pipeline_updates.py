@@ -156,6 +156,9 @@ class PipelineUpdates:
     async def load_history(self, ref: str) -> None:
         """Past updates, and the flows of the one before the update in focus, for the trend."""
         await self.load_strip(ref)
+        watched = self._watched.get(self._focused)
+        if watched is not None and watched.ref == ref:
+            self._show(watched)
         await self.load_previous()
 
     async def load_previous(self) -> Update | None:

@@ -157,4 +157,4 @@ async def test_the_update_of_a_pipeline_has_a_history_a_graph_and_a_trend(tmp_pa
         app.go_to_tab("history")
         await pilot.press("4")
         await until(pilot, said(app, "2 updates, 0 failed"))
-        await until(pilot, lambda: engine.state.previous_update is not None)
+        await until(pilot, said(app, " before"))

@@ -135,6 +135,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
         self._loaded: set[str] = set()
         self._log_of: object = None  # the run as it was when the log of its running task was asked for
         self._growing: set[str] = set()  # task runs whose output was asked for while they ran
+        self._trend_of: set[str] = set()  # updates for which the one before was asked for
         self._history_of: dict[str, str] = {}  # ref -> the newest run when its history was asked for
         self._excerpt_of: object = None
         self.chrome = Chrome(self)
@@ -411,6 +412,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
             self.spawn(self.engine.load_output(task.run_id), "output")
         self._load_growing_output(task)
         self._load_history()
+        self._load_trend()
         diagnosis = self.panes.diagnosis.diagnosis
         location = diagnosis.location if diagnosis is not None else None
         bundle = self.state.bundle
@@ -449,6 +451,15 @@ class ConsoleApp(App[int], inherit_bindings=False):
             if self._history_of.get(resource.ref) != seen:
                 self._history_of[resource.ref] = seen
                 self.spawn(self.engine.load_history(resource.ref), "history")
+
+    def _load_trend(self) -> None:
+        """Ask for the update before the one on show, once there are rules to compare."""
+        update, before = self.state.update, self.state.previous_update
+        if update is None or update.update_id in self._trend_of or not self._layout.shows("run"):
+            return
+        if any(flow.expectations for flow in update.flows) and (before is None or not before.flows):
+            self._trend_of.add(update.update_id)
+            self.spawn(self.engine.load_history(self.state.focus), "history")
 
     async def _load_excerpt(self, root: Any, file: str, line: int | None) -> None:
         from .excerpts import read_excerpt
