@@ -21,6 +21,7 @@ class Budget:
         self._clock = clock
         self._span = span
         self._taken: deque[float] = deque()
+        self.taken = 0  # requests ever
         self._turn = asyncio.Lock()
 
     @property
@@ -32,28 +33,58 @@ class Budget:
         """Return once one more request may be sent, and count it. First come, first served."""
         async with self._turn:
             while (wait := self.free_at() - self._clock.monotonic()) > 0:
-                await self._clock.sleep(wait)
+                await self._clock.sleep(wait)  # only whoever is next in turn waits here
             self._taken.append(self._clock.monotonic())
+            self.taken += 1
 
     def spent(self) -> int:
         """Requests in the last minute (the last span)."""
         self._forget()
         return len(self._taken)
 
-    def free_at(self, share: float = 1.0, *, promised: int = 0) -> float:
-        """Monotonic seconds from when on a request fits into this share of the budget; the present if it does now.
-
-        `promised` are requests that are about to be taken.
-        """
+    def free_at(self) -> float:
+        """Monotonic seconds from when on one more request fits; the present if it does now."""
         self._forget()
-        room = max(1, int(self.most * share + 1e-9)) - promised
-        if len(self._taken) < room:
-            return self._clock.monotonic()
-        # So many of the oldest have to grow too old to count; what is only promised is as good as taken now.
-        over = len(self._taken) - room
-        return (self._taken[over] if over < len(self._taken) else self._clock.monotonic()) + self._span
+        over = len(self._taken) - self.most
+        return self._taken[over] + self._span if over >= 0 else self._clock.monotonic()
 
     def _forget(self) -> None:
         now = self._clock.monotonic()
         while self._taken and self._taken[0] + self._span <= now:
             self._taken.popleft()
+
+
+class Allowance:
+    """The share of a budget that may be spent unasked: it comes in evenly, and the rest of the budget can be saved up.
+
+    What persons ask for is counted, too; yet it never holds back for long what is looked at by itself.
+    """
+
+    def __init__(self, budget: Budget, share: float, clock: Clock) -> None:
+        self._budget = budget
+        self._clock = clock
+        self.rate = budget.per_minute * share / SPAN  # requests a second
+        self._most = max(1.0, budget.most * (1 - share))
+        self._held = self._most / 2
+        self._promised = 0
+        self._counted = 0
+        self._at = clock.monotonic()
+
+    def promise(self) -> None:
+        """A request is about to be taken."""
+        self._promised = max(self._promised, self._counted) + 1
+
+    @property
+    def level(self) -> float:
+        """How much of what can be saved up is there, up to 1; below 0 more was spent than came in."""
+        now = self._clock.monotonic()
+        spent = max(self._promised, self._budget.taken)
+        held = self._held + self.rate * (now - self._at) - (spent - self._counted)
+        self._held = max(-self._most, min(self._most, held))
+        self._at, self._counted = now, spent
+        return self._held / self._most
+
+    def free_at(self) -> float:
+        """Monotonic seconds from when on there is enough for a request; the present if there is now."""
+        missing = 1.0 - self.level * self._most
+        return self._clock.monotonic() + (missing / self.rate if missing > 1e-6 else 0.0)

@@ -36,12 +36,13 @@ class Forecast:
     """How long runs of one job take: `mean` in seconds, and how much a look is worth over a run's age.
 
     The best looks for a given number of them come at a density of the square root of the rate of endings: twice as
-    often where four times as many end. `ages` and `worth` are its integral, for `kinds` of runs and a surprise.
+    often where four times as many end. `worth` is its integral over `ages`.
     """
 
-    kinds: tuple[Kind, ...]
+    kinds: tuple[Kind, ...]  # the last of them is the surprise
     mean: float
     ages: tuple[float, ...]
+    rates: tuple[float, ...]  # of endings a second, among runs that have come to each of the ages
     worth: tuple[float, ...]
     whole: float  # what the looks at one run are worth, on average
 
@@ -54,16 +55,15 @@ class Forecast:
         surprise = _SURPRISE / (len(logs) + 1)
         kinds = [Kind(kind.share * (1 - surprise), kind.middle, kind.spread) for kind in _kinds(logs)]
         kinds.append(Kind(surprise, math.fsum(logs) / len(logs), _SURPRISE_SPREAD))
-        mean, ages, worth, whole = _integrated(kinds)
+        mean, ages, rates, worth, whole = _integrated(kinds)
         trust = min(1.0, max(0.0, (1 - whole * whole / mean - _LITTLE) / (_MUCH - _LITTLE)))
         even = (1 - trust) * whole / mean
-        return cls(
-            tuple(kinds), mean, ages, tuple(trust * w + even * age for age, w in zip(ages, worth, strict=True)), whole
-        )
+        trusted = tuple(trust * w + even * age for age, w in zip(ages, worth, strict=True))
+        return cls(tuple(kinds), mean, ages, rates, trusted, whole)
 
     def rate(self, age: float) -> float:
         """Endings a second among runs that have come to this age in seconds."""
-        return _rate(self.kinds, max(LEAST / 10, age))
+        return self.rates[min(bisect_right(self.ages, age), len(self.ages) - 1)]
 
     def wait(self, age: float, usual: float) -> float:
         """Seconds from this age until the next look, so that over a whole run they are `usual` apart on average."""
@@ -109,11 +109,6 @@ def _kind(logs: Sequence[float], share: float) -> Kind:
     return Kind(share, math.fsum(logs) / count, max(_LEAST_SPREAD, spread * math.sqrt(1 + 1 / count)))
 
 
-def _rate(kinds: Sequence[Kind], age: float) -> float:
-    density, left = _density_and_left(kinds, age)
-    return density / left if left > 1e-12 else 0.0
-
-
 def _density_and_left(kinds: Sequence[Kind], age: float) -> tuple[float, float]:
     density = left = 0.0
     for kind in kinds:
@@ -123,20 +118,23 @@ def _density_and_left(kinds: Sequence[Kind], age: float) -> tuple[float, float]:
     return density, left
 
 
-def _integrated(kinds: Sequence[Kind]) -> tuple[float, tuple[float, ...], tuple[float, ...], float]:
-    """(mean, ages, worth up to each age, worth of a whole run), by trapezoids close where a kind of runs ends."""
+def _integrated(
+    kinds: Sequence[Kind],
+) -> tuple[float, tuple[float, ...], tuple[float, ...], tuple[float, ...], float]:
+    """(mean, ages, rates, worth up to each age, worth of a whole run): trapezoids, close where a kind of runs ends."""
     logs = sorted({kind.middle + kind.spread * step / 6 for kind in kinds for step in range(-26, 27)})
     ages = [0.0, *(math.exp(value) for value in logs)]
-    worth, whole, mean = [0.0], 0.0, 0.0
-    root_before, seen_before, left_before = 0.0, 0.0, 1.0
+    rates, worth, whole, mean = [0.0], [0.0], 0.0, 0.0
+    seen_before, left_before = 0.0, 1.0
     for before, age in pairwise(ages):
         density, left = _density_and_left(kinds, age)
-        root, seen = math.sqrt(density / left) if left > 1e-12 else 0.0, math.sqrt(density * left)
-        worth.append(worth[-1] + (root_before + root) / 2 * (age - before))
+        rates.append(density / left if left > 1e-12 else 0.0)
+        seen = math.sqrt(density * left)
+        worth.append(worth[-1] + (math.sqrt(rates[-2]) + math.sqrt(rates[-1])) / 2 * (age - before))
         whole += (seen_before + seen) / 2 * (age - before)
         mean += (left_before + left) / 2 * (age - before)
-        root_before, seen_before, left_before = root, seen, left
-    return mean, tuple(ages), tuple(worth), whole
+        seen_before, left_before = seen, left
+    return mean, tuple(ages), tuple(rates), tuple(worth), whole
 
 
 def _between(xs: Sequence[float], ys: Sequence[float], x: float) -> float:

@@ -10,16 +10,20 @@ import heapq
 import itertools
 import math
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
+from typing import Literal
 
 from .backoff import FOCUSED, Policy, hinted, jittered
-from .budget import Budget
+from .budget import Allowance, Budget
 from .clock import Clock
 
 AT_ONCE = 8  # looks in flight
 SHARE = 0.75  # of the budget; the rest is for what a person asks for
 OVERSLEPT = 10.0  # seconds; a sleep that took so much longer than asked was the machine's, not ours
+_EARLY = 0.001  # seconds; a clock may wake us so much too soon
+_FOCUS = 1 / 3  # of a budget that does not reach, for what is in focus
+_GENTLE = 0.4  # by how much a budget that is saved up, or overdrawn, changes intervals
 _MEMORY = 300.0  # seconds over which single reads are averaged
 # Errors that say something of the workspace and nothing of what was looked at: everything waits.
 _FOR_ALL = frozenset({"throttled", "unreachable", "signed_out"})
@@ -39,11 +43,15 @@ Fetch = Callable[[], Awaitable[Look]]
 Pace = Callable[[float, float], float]
 
 
+Begin = Literal["now", "after", "within"]
+
+
 @dataclass(slots=True, eq=False)
 class _Item:
     key: str
     fetch: Fetch
     policy: Policy
+    in_focus: Policy  # which it has while somebody looks at it
     pace: Pace | None
     once: bool
     order: int
@@ -56,7 +64,12 @@ class _Item:
     again: bool = False  # asked for while it was in flight
     removed: bool = False
     load: float = 0.0  # looks a second it would have without regard to the budget
-    ticket: int = field(default=0)  # only its newest place in the queue counts
+    ticket: int = 0  # only its newest place in the queue counts
+
+    @property
+    def ruling(self) -> Policy:
+        """The policy that goes now."""
+        return self.in_focus if self.focused else self.policy
 
 
 class Poller:
@@ -80,8 +93,7 @@ class Poller:
         self.clock = clock
         self._random = Random(seed)
         self._on_error = on_error
-        self._budget = budget
-        self._share = share
+        self._allowance = Allowance(budget, share, clock) if budget is not None else None
         self._focused_policy = focused
         self._at_once = at_once
         self._items: dict[str, _Item] = {}
@@ -104,18 +116,23 @@ class Poller:
 
     # --- what is watched ----------------------------------------------------------------------------------------------
 
-    def add(self, key: str, fetch: Fetch, policy: Policy, forecast: Pace | None = None, *, fresh: bool = False) -> None:
-        """Look at this now, then by `policy`, within it when `forecast` says. A known key is replaced.
+    def add(
+        self, key: str, fetch: Fetch, policy: Policy, forecast: Pace | None = None, *, begin: Begin = "now"
+    ) -> None:
+        """Look at this by `policy`, within it when `forecast` says. A known key is replaced.
 
-        What is `fresh` was seen just now: its first look comes within an interval.
+        The first look comes now, or where it was seen just now `after` an interval, or at any time `within` one.
         """
         known = self._items.get(key)
         if known is None or known.once:
-            self._insert(key, fetch, policy, forecast, once=False)
-            if fresh:
-                self._spread([self._items[key]])
+            item = self._insert(key, fetch, policy, forecast, once=False)
+            if begin == "after":
+                self._queue_at(item, self._now() + self._interval(item))
+            elif begin == "within":
+                self._spread([item])
             return
         known.fetch, known.policy, known.pace = fetch, policy, forecast
+        known.in_focus = self._focused(policy)
         if not known.flying:
             self._queue_at(known, min(known.due, max(self._now(), known.looked + self._interval(known))))
 
@@ -193,6 +210,11 @@ class Poller:
     def paused(self) -> str:
         """Why nothing is looked at; empty where it is."""
         return ", ".join(self._pauses)
+
+    @property
+    def short(self) -> bool:
+        """Whether the budget does not reach for everything as often as it should be looked at."""
+        return self._stretch(False) > 1.0
 
     def next_at(self, key: str = "") -> float | None:
         """When the next look is due, at this or at anything; None while paused and where nothing is watched."""
@@ -287,9 +309,10 @@ class Poller:
         at = item.due
         if self._probe:
             at = max(at, self._hold_until)
-        if self._budget is not None and at <= self._now():
-            at = max(at, self._budget.free_at(self._share, promised=len(self._flights)))
-        return max(0.0, at - self._now())
+        now = self._now()
+        if self._allowance is not None and at <= now + _EARLY:
+            at = max(at, self._allowance.free_at())
+        return at - now if at > now + _EARLY else 0.0
 
     def _start(self, item: _Item) -> None:
         item.ticket = 0
@@ -298,6 +321,8 @@ class Poller:
         item.looked = self._now()
         if item.once:
             self._count_single()
+        if self._allowance is not None:
+            self._allowance.promise()
         self._flights[item] = asyncio.ensure_future(self._look(item))
 
     async def _look(self, item: _Item) -> None:
@@ -325,9 +350,13 @@ class Poller:
         item.unchanged = 0 if look.changed else item.unchanged + 1
         own = self._interval(item)
         wait = hinted(own, look.retry_after)
-        if item.again and wait <= own:
-            wait = 0.0
-        self._queue_at(item, self._now() + wait)
+        if wait > own:
+            self._queue_at(item, self._now() + wait)
+        elif item.again:
+            self._queue_at(item, self._now())
+        else:
+            # From look to look; yet a workspace that answers slowly is not asked all the time.
+            self._queue_at(item, max(item.looked + own, self._now() + own / 2))
 
     def _failed(self, item: _Item, error: Exception) -> None:
         kind = getattr(error, "kind", "")
@@ -355,7 +384,7 @@ class Poller:
         """The one that tries while the workspace does not answer: what would be looked at most often anyway."""
         found = min(
             self._items.values(),
-            key=lambda item: (not item.focused, self._policy(item).ceiling, item.order),
+            key=lambda item: (not item.focused, item.ruling.ceiling, item.order),
             default=None,
         )
         self._probe = found.key if found is not None else ""
@@ -388,15 +417,13 @@ class Poller:
 
     # --- when ---------------------------------------------------------------------------------------------------------
 
-    def _policy(self, item: _Item) -> Policy:
-        """Its own, or while it is in focus that of the focus, wherever its own is slower."""
-        if not item.focused or item.once:
-            return item.policy
-        return self._focused_policy.capped(min(self._focused_policy.ceiling, item.policy.ceiling))
+    def _focused(self, policy: Policy) -> Policy:
+        """That of the focus, but nowhere slower than its own."""
+        return self._focused_policy.capped(min(self._focused_policy.ceiling, policy.ceiling))
 
     def _interval(self, item: _Item, *, failed: bool = False) -> float:
         """Seconds to its next look, within its policy; more only where the budget does not reach."""
-        policy = self._policy(item)
+        policy = item.ruling
         plain = policy.interval(item.unchanged)
         paced = item.pace is not None and not failed
         self._weigh(item, 0.0 if item.once else 1.0 / (policy.mean if paced else plain))
@@ -409,14 +436,15 @@ class Poller:
 
     def _stretch(self, focused: bool) -> float:
         """How many times longer intervals have to be for the budget to reach; what is in focus is stretched last."""
-        if self._budget is None:
+        allowance = self._allowance
+        if allowance is None:
             return 1.0
-        all_of_it = self._share * self._budget.per_minute / 60.0
-        room = max(all_of_it - self._lately(), all_of_it / 4)
+        room = max(allowance.rate - self._lately(), allowance.rate / 4)
         here, elsewhere = self._load[True], self._load[False]
-        here_gets = min(here, max(room / 2, room - elsewhere))
+        here_gets = min(here, max(room * _FOCUS, room - elsewhere))
         load, gets = (here, here_gets) if focused else (elsewhere, room - here_gets)
-        return max(1.0, load / gets) if load > 0 else 1.0
+        # What is saved up tells whether looks come as planned; corrected gently, before the budget has to stop them.
+        return max(1.0, load / gets * (1.0 + _GENTLE * (0.5 - allowance.level))) if load > 0 else 1.0
 
     def _weigh(self, item: _Item, load: float) -> None:
         self._load[item.focused] = max(0.0, self._load[item.focused] + load - item.load)
@@ -434,17 +462,19 @@ class Poller:
         if item.flying or item.once:
             return
         first = self._interval(item)
-        at = item.looked + (min(first, self._policy(item).lowest) if soon else first)
+        at = item.looked + (min(first, item.ruling.lowest) if soon else first)
         self._queue_at(item, min(item.due, max(self._now(), at)))
 
     # --- the queue ----------------------------------------------------------------------------------------------------
 
-    def _insert(self, key: str, fetch: Fetch, policy: Policy, pace: Pace | None, *, once: bool) -> None:
+    def _insert(self, key: str, fetch: Fetch, policy: Policy, pace: Pace | None, *, once: bool) -> _Item:
         self.remove(key)
-        item = _Item(key, fetch, policy, pace, once, next(self._tickets), focused=key in self._focus)
+        focused = key in self._focus
+        item = _Item(key, fetch, policy, self._focused(policy), pace, once, next(self._tickets), focused=focused)
         self._items[key] = item
         self._interval(item)
         self._queue_at(item, self._now())
+        return item
 
     def _queue_at(self, item: _Item, due: float) -> None:
         item.due = due

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from .backoff import JOB, SWEEP, Policy
 from .forecast import Forecast
-from .poller import Look, Pace, Poller
+from .poller import Begin, Look, Pace, Poller
 from .runs import Run
 from .windows import PAGE, Expected, Window, Windows
 
@@ -37,6 +37,7 @@ class _Watched:
     job_id: str
     forecast: Forecast | None
     since: int  # how many lists had been asked for when it came
+    start_ms: int  # when it started, or began to be watched while that is not known
     run: Run | None = None  # as it was last told
     row: tuple[object, ...] = ()  # what the list last said of it
     unlisted: bool = False  # it is active, and the list does not have it
@@ -84,14 +85,24 @@ class Watchlist:
         """The ids of the watched runs that have not ended."""
         return tuple(self._watched)
 
-    def watch(self, ref: str, run_id: str, job_id: str = "", forecast: Forecast | None = None) -> None:
-        """Follow this run to its end: it is read at once, and after that where it is in focus or seems to change."""
+    def watch(
+        self, ref: str, run_id: str, job_id: str = "", forecast: Forecast | None = None, *, fresh: bool = False
+    ) -> None:
+        """Follow this run to its end. It is read by itself where it is in focus, changes, or no list has it.
+
+        A `fresh` one was started just now: there is nothing to see yet.
+        """
         known = self._watched.get(run_id)
-        if known is None:
-            self._watched[run_id] = _Watched(ref, run_id, job_id, forecast, self._lists)
-        else:
+        if known is not None:
             known.ref, known.forecast = ref, forecast or known.forecast
-        self._follow(run_id)
+            return
+        watched = _Watched(ref, run_id, job_id, forecast, self._lists, self._poller.clock.now_ms())
+        self._watched[run_id] = watched
+        if run_id == self._focus:
+            self._follow(run_id, begin="after" if fresh else "now")
+        else:
+            self._place(watched)
+            self._poller.touch(self._windows.at(watched.start_ms).key)
 
     def unwatch(self, run_id: str) -> None:
         """Follow it no more."""
@@ -129,12 +140,21 @@ class Watchlist:
 
     # --- one run ------------------------------------------------------------------------------------------------------
 
-    def _follow(self, run_id: str) -> None:
+    def _follow(self, run_id: str, begin: Begin = "now") -> None:
         watched = self._watched[run_id]
         if run_id == self._focus or watched.unlisted:
-            self._poller.add(_key(run_id), lambda: self._read(run_id), self._job_policy, self._pace(watched))
+            self._poller.add(
+                _key(run_id), lambda: self._read(run_id), self._job_policy, self._pace(watched), begin=begin
+            )
         else:
             self._poller.once(_key(run_id), lambda: self._read(run_id))
+
+    def _look_at(self, run_id: str) -> None:
+        """Something has happened to it."""
+        if run_id == self._focus:
+            self._poller.now(_key(run_id))
+        else:
+            self._follow(run_id)
 
     def _pace(self, watched: _Watched) -> Pace | None:
         forecast = watched.forecast
@@ -144,8 +164,7 @@ class Watchlist:
 
     def _age(self, watched: _Watched) -> float:
         """Seconds since the run began, by the clock on the wall: that of the workspace is the only other there is."""
-        start_ms = watched.run.start_ms if watched.run is not None else 0
-        return max(0.0, (self._poller.clock.now_ms() - start_ms) / 1000) if start_ms else 0.0
+        return max(0.0, (self._poller.clock.now_ms() - watched.start_ms) / 1000)
 
     async def _read(self, run_id: str) -> Look:
         watched = self._watched.get(run_id)
@@ -154,11 +173,12 @@ class Watchlist:
         run = await self._source.run(run_id)
         if self._watched.get(run_id) is not watched:
             return Look(ended=True)
-        first, changed = watched.run is None, run != watched.run
+        changed = run != watched.run
         watched.run = run
-        if not run.state.active:
+        if run.state.active:
+            self._started(watched, run.start_ms)
+        else:
             del self._watched[run_id]
-        if first or not run.state.active:
             self._place(watched)
         if changed:
             self._on_run(watched.ref, run)
@@ -168,27 +188,35 @@ class Watchlist:
 
     def _place(self, watched: _Watched) -> None:
         """Put a run into its window, or take it out, as it is watched there or not."""
-        if watched.run is None:
-            return
-        window, run_id = self._windows.at(watched.run.start_ms), watched.run_id
+        window, run_id = self._windows.at(watched.start_ms), watched.run_id
         if run_id in self._watched and run_id != self._focus:
-            window.put(run_id, Expected(watched.run.start_ms, watched.forecast))
+            window.put(run_id, Expected(watched.start_ms, watched.forecast))
             if len(window.runs) == 1:
                 self._plan(window)
         elif window.take(run_id) and not window.runs:
             self._plan(window)
 
+    def _started(self, watched: _Watched, start_ms: int) -> None:
+        """Now it is known when it started."""
+        if not start_ms or start_ms == watched.start_ms:
+            return
+        window = self._windows.at(watched.start_ms)
+        if window.take(watched.run_id) and not window.runs:
+            self._plan(window)
+        watched.start_ms = start_ms
+        self._place(watched)
+
     def _plan_all(self) -> None:
         for window in self._windows:
             self._plan(window)
 
-    def _plan(self, window: Window, *, fresh: bool = False) -> None:
-        """Whether this window is read, and how often; a `fresh` one was read just now."""
+    def _plan(self, window: Window, begin: Begin = "now") -> None:
+        """Whether this window is read, and how often."""
         policy, pace = self._how_often(window)
         if policy is None:
             self._poller.remove(window.key)
         else:
-            self._poller.add(window.key, lambda: self._list(window), policy, pace, fresh=fresh)
+            self._poller.add(window.key, lambda: self._list(window), policy, pace, begin=begin)
 
     def _how_often(self, window: Window) -> tuple[Policy | None, Pace | None]:
         if not window.runs:
@@ -232,10 +260,10 @@ class Watchlist:
             row = rows.get(run_id)
             if row is not None:
                 changed |= self._listed(watched, row)
-            elif run_id != self._focus and watched.since < number and not watched.unlisted:
+            elif watched.since < number and not watched.unlisted and self._windows.at(watched.start_ms) is window:
                 # It has ended, or the list is behind: only the run itself can tell.
                 watched.unlisted = changed = True
-                self._follow(run_id)
+                self._look_at(run_id)
         changed |= self._new_runs(window, rows)
         self._rearrange(window, [row.start_ms for row in found])
         return Look(changed)
@@ -249,15 +277,18 @@ class Watchlist:
             if watched.run_id != self._focus:
                 self._poller.remove(_key(watched.run_id))
         known = watched.run
-        if known is None or said == before or (not before and row.state.outcome == known.state.outcome):
+        if known is None:
+            watched.run = row
+            self._started(watched, row.start_ms)
+            self._on_run(watched.ref, row)
+            return True
+        if said == before or (not before and row.state.outcome == known.state.outcome):
             return False
         if row.state.outcome != known.state.outcome:
             watched.run = replace(known, state=row.state)
             self._on_run(watched.ref, watched.run)
-        if watched.run_id == self._focus:
-            self._poller.now(_key(watched.run_id))
-        else:
-            self._follow(watched.run_id)
+        if watched.run_id == self._focus or not self._poller.short:
+            self._look_at(watched.run_id)
         return True
 
     def _new_runs(self, window: Window, rows: dict[str, Run]) -> bool:
@@ -278,17 +309,15 @@ class Watchlist:
         return found
 
     def _rearrange(self, window: Window, starts: list[int]) -> None:
-        if window not in self._windows:
-            return
-        before = {known.key for known in self._windows}
-        new = self._windows.took(window, starts)
-        if not new:
-            self._plan(window)
-            return
-        for gone in before - {known.key for known in self._windows}:
-            self._poller.remove(gone)
+        gone, new = self._windows.took(window, starts)
+        kept = {part.key for part in new}
+        for old in gone:
+            if old.key not in kept:
+                self._poller.remove(old.key)
         for part in new:
-            self._plan(part, fresh=True)
+            self._plan(part, begin="within")
+        if not gone and window in self._windows:
+            self._plan(window)
 
 
 def _key(run_id: str) -> str:

@@ -78,7 +78,8 @@ class Window:
 
     def wait(self, now_ms: float, worth: float, longest: float) -> float:
         """Seconds until the root of the rate of endings has added up to `worth`; at most `longest`."""
-        step, after, before = longest / 64, 0.0, math.sqrt(self.rate(now_ms))
+        after, before = 0.0, math.sqrt(self.rate(now_ms))
+        step = min(longest / 16, worth / before / 2 if before > 0 else longest)
         while after < longest:
             rate = math.sqrt(self.rate(now_ms + (after + step) * 1000))
             gained = (before + rate) / 2 * step
@@ -110,25 +111,27 @@ class Windows:
         """The window for a run that started then."""
         return self._all[max(0, bisect_right(self._all, start_ms, key=lambda window: window.since_ms) - 1)]
 
-    def took(self, window: Window, starts: Sequence[int]) -> tuple[Window, ...]:
-        """Take in when the active runs in a window started; the windows that are new because of it.
+    def took(self, window: Window, starts: Sequence[int]) -> tuple[tuple[Window, ...], tuple[Window, ...]]:
+        """Take in when the active runs in a window started; the windows that are gone because of it, and the new ones.
 
         It is cut where it holds more than a page, and put together with a neighbour where both hold little.
         """
+        if window not in self:
+            return (), ()
         window.rows = len(starts)
         if len(starts) > self._page:
             return self._cut(window, sorted(starts))
         place = self._all.index(window)
-        for left, right in ((place - 1, place), (place, place + 1)):
-            if left >= 0 and right < len(self._all) and self._fit(self._all[left], self._all[right], window):
-                return (self._join(left),)
-        return ()
+        for left in (place - 1, place):
+            if left >= 0 and left + 1 < len(self._all) and self._fit(self._all[left], self._all[left + 1], window):
+                return self._join(left)
+        return (), ()
 
-    def _cut(self, window: Window, starts: Sequence[int]) -> tuple[Window, ...]:
+    def _cut(self, window: Window, starts: Sequence[int]) -> tuple[tuple[Window, ...], tuple[Window, ...]]:
         # Several runs may have started in the same millisecond: no cut can part them.
         edges = sorted({starts[count] for count in range(self._aim, len(starts), self._aim)} - {starts[0]})
         if not edges:
-            return ()
+            return (), ()
         bounds = [window.since_ms, *edges, window.before_ms]
         parts = [Window(since, before) for since, before in pairwise(bounds)]
         place = self._all.index(window)
@@ -137,17 +140,17 @@ class Windows:
             self.at(start).rows += 1
         for run_id, run in window.runs.items():
             self.at(run.start_ms).put(run_id, run)
-        return tuple(parts)
+        return (window,), tuple(parts)
 
     def _fit(self, left: Window, right: Window, read: Window) -> bool:
         if any(window.reading and window is not read for window in (left, right)):
             return False
         return left.rows + right.rows < self._page - 1
 
-    def _join(self, left: int) -> Window:
+    def _join(self, left: int) -> tuple[tuple[Window, ...], tuple[Window, ...]]:
         one, other = self._all[left], self._all[left + 1]
         joined = Window(one.since_ms, other.before_ms, rows=one.rows + other.rows)
         for run_id, run in (*one.runs.items(), *other.runs.items()):
             joined.put(run_id, run)
         self._all[left : left + 2] = [joined]
-        return joined
+        return (one, other), (joined,)
