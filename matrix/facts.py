@@ -53,7 +53,8 @@ _NOT_A_CLASS: Final = frozenset(
     )
 )
 _EXCEPTION: Final = re.compile(
-    r"(?<![\w.$])(?P<exception>(?:[a-zA-Z_][\w$]{0,60}\.){0,12}[A-Z][\w$]{0,80}(?:Error|Exception|NotDefined|Fault))"
+    r"(?<![\w.$])(?P<exception>(?:[a-zA-Z_][\w$]{0,60}\.){0,12}[A-Z][\w$]{0,80}(?:Error|Exception|NotDefined|Fault)"
+    r"|databricks\.sdk\.errors\.(?:\w{1,30}\.){0,2}[A-Z]\w{2,60})"
     r"(?=:\s|\(|\s?$|:\s?$)"
 )
 _MENTIONED: Final = re.compile(r"(?:raise|except|import|catch|throws|isinstance\(e,)\s\(?$")
