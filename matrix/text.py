@@ -37,6 +37,11 @@ _LEVEL_WORD: Final = re.compile(
 _LEVEL_KEY: Final = re.compile(r"\blevel=\"?(trace|debug|info|warn|warning|error|fatal)\b", re.IGNORECASE)
 _CLI_LEVEL: Final = re.compile(r"[\d:.,\-TZ\s/]{0,40}(Warning|Warn|Debug|Info|Error|Recommendation):\s")
 _STAMPED: Final = re.compile(r"[\d\-/]{6,10}[ T][\d:.,]{5,15}Z? (?:TRACE|DEBUG|INFO|WARN) ")
+# What a runner repeats of another program at level INFO is as loud as it was there.
+_RELAYED: Final = re.compile(
+    r"[\s\-:\]|]{1,6}(?:\d\d:\d\d:\d\d\s{1,6})?(?:Traceback \(most recent call|Caused by: "
+    r"|(?:Database|Runtime) Error in |(?:[a-z_][\w$]{0,40}\.){0,10}[A-Z]\w{2,60}(?:Error|Exception): )"
+)
 _PYTHON_WARNING: Final = re.compile(r"\S{1,300}:\d{1,7}: \w{0,40}Warning: ")
 _BRACKETED: Final = re.compile(r"\[[^\]]{0,80}\]|\([^)]{0,80}\)")
 _NOT_LETTERS: Final = re.compile(r"[\W\d_]+")
@@ -192,7 +197,9 @@ def _own_level(head: str) -> Level:
             break
         after = head[word_found.end() : word_found.end() + 1]
         if after in ("", " ", ":", "]", ";", "|", ",", "\t", ")", "-", '"') and "=" not in bare:
-            return _LEVELS[word_found[1]]
+            level = _LEVELS[word_found[1]]
+            relayed = level in ("debug", "info") and _RELAYED.match(head, word_found.end())
+            return "" if relayed else level
     if _PYTHON_WARNING.match(head):
         return "warning"
     return ""
