@@ -419,28 +419,28 @@ ALONE: tuple[tuple[str, Draw, bool], ...] = (
     ("lognormal_1.0", lognormal(3 * MINUTE, 1.0), True),
     ("bimodal", bimodal(2 * MINUTE, 20 * MINUTE), True),
     ("stuck", stuck(10 * MINUTE, HOUR), True),
-    ("no_history", exponential(4 * MINUTE), False),
+    ("no_history", exponential(2 * MINUTE), False),
 )
 PREDICTED = ALONE[0][0]
-# How many runs, by peer: those that ask seldom are cheap to simulate. More where runs are short.
+# How many runs, by peer: those that ask seldom are cheap to simulate. More where runs are short and ratios near 1.
 RUNS_ALONE = {"playbook": 800, "bundle_run": 180, "fixed_list": 100, "editor": 180}
-MORE = {"lognormal_1.0": 2, "no_history": 3}
+TIMES = {"lognormal_0.1": 0.5, "bimodal": 0.5, "stuck": 0.4, "lognormal_1.0": 1.5, "no_history": 6.0}
 RUNS_OF_A_JOB = 10  # then another job, whose past is another
 # From when to when is measured, in hours, by number of runs and peer.
 SPANS: dict[int, dict[str, tuple[float, float]]] = {
     10: {"playbook": (1, 25), "bundle_run": (0.5, 6.5), "fixed_list": (0.5, 8.5), "editor": (0.5, 4.5)},
     100: {"playbook": (1, 5), "bundle_run": (0.2, 0.8), "fixed_list": (0.2, 1.2), "editor": (0.05, 0.3)},
-    1000: {"playbook": (0.3, 0.8), "bundle_run": (0.02, 0.07), "fixed_list": (0.03, 0.13), "editor": (0.02, 0.07)},
+    1000: {"playbook": (0.3, 0.7), "bundle_run": (0.02, 0.07), "fixed_list": (0.03, 0.13), "editor": (0.02, 0.07)},
 }
 # As the product is set: enough hours for the spend to be the usual one.
-SPANS_OF_PRODUCT = {1: (1.0, 25.0), 10: (1.0, 25.0), 100: (1.0, 5.0), 1000: (0.5, 1.2)}
+SPANS_OF_PRODUCT = {1: (1.0, 25.0), 10: (1.0, 25.0), 100: (1.0, 5.0), 1000: (0.5, 1.0)}
 
 
 def pair_alone(name: str, draw: Draw, past: bool, peer: str, runs: int) -> Pair:
     """So many runs, one after the other; ours asks as often as the peer does over all of them, at most."""
     random = Random(f"{name} {peer}")
     jobs, at = [], 0.0
-    for number in range(runs // RUNS_OF_A_JOB):
+    for number in range(max(3, runs // RUNS_OF_A_JOB)):
         job = Job.of(number, draw, 0.0, 0.0, random, past=past)
         for _ in range(RUNS_OF_A_JOB):
             job.runs.append((at, at + draw(random)))
@@ -501,7 +501,7 @@ def main() -> int:
 
     for name, draw, past in ALONE:
         for peer in PEERS:
-            runs = RUNS_ALONE[peer] * MORE.get(name, 1) // (5 if options.quick else 1)
+            runs = int(RUNS_ALONE[peer] * TIMES.get(name, 1.0) / (5 if options.quick else 1))
             note(alone_delay, name, pair_alone(name, draw, past, peer, runs))
     delay["1"] = alone_delay[PREDICTED]
     for count, spans in SPANS.items():
