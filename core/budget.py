@@ -6,11 +6,16 @@ Never drops a request and never lets one overtake another: a request waits until
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
+from typing import Protocol
 
 from .clock import Clock
 
 SPAN = 60.0  # seconds
+FOCUS = 1 / 3  # of a budget that does not reach, for what is in focus
+GENTLE = 0.4  # by how much a budget that is saved up, or overdrawn, changes intervals
+MEMORY = 300.0  # seconds over which single reads are averaged
 
 
 class Budget:
@@ -88,3 +93,48 @@ class Allowance:
         """Monotonic seconds from when on there is enough for a request; the present if there is now."""
         missing = 1.0 - self.level * self._most
         return self._clock.monotonic() + (missing / self.rate if missing > 1e-6 else 0.0)
+
+
+class Loaded(Protocol):
+    """Something that is looked at again and again: looks a second it would have, and whether it is in focus."""
+
+    focused: bool
+    load: float
+
+
+class Shares:
+    """How the allowance is shared out among what is looked at again and again, after single reads had theirs."""
+
+    def __init__(self, allowance: Allowance | None, clock: Clock) -> None:
+        self._allowance = allowance
+        self._clock = clock
+        self._load = {True: 0.0, False: 0.0}  # by focus
+        self._singles = 0.0  # a second, lately
+        self._singles_at = clock.monotonic()
+
+    def weigh(self, item: Loaded, load: float) -> None:
+        """From now on it would have so many looks a second."""
+        self._load[item.focused] = max(0.0, self._load[item.focused] + load - item.load)
+        item.load = load
+
+    def count_single(self) -> None:
+        """Something was read that will not be read again."""
+        self._singles = self._lately() + 1.0 / MEMORY
+        self._singles_at = self._clock.monotonic()
+
+    def stretch(self, focused: bool) -> float:
+        """How many times longer intervals have to be for the budget to reach; what is in focus is stretched last."""
+        if self._allowance is None:
+            return 1.0
+        rate = self._allowance.rate
+        room = max(rate - self._lately(), rate / 4)
+        here, elsewhere = self._load[True], self._load[False]
+        most_here = max(room * FOCUS, room - elsewhere)
+        load, gets = (here, most_here) if focused else (elsewhere, room - min(here, most_here))
+        if load <= 0.0:
+            return 1.0
+        # What is saved up tells whether looks come as planned; corrected gently, before the budget has to stop them.
+        return max(1.0, load / gets * (1.0 + GENTLE * (0.5 - self._allowance.level)))
+
+    def _lately(self) -> float:
+        return self._singles * math.exp((self._singles_at - self._clock.monotonic()) / MEMORY)

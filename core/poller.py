@@ -6,70 +6,27 @@ Never decides what an answer means; never looks while paused, twice at once at o
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import math
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import Literal
 
 from .backoff import FOCUSED, Policy, hinted, jittered
-from .budget import Allowance, Budget
+from .budget import Allowance, Budget, Shares
 from .clock import Clock
+from .poll_queue import Fetch, Item, Look, Pace, Queue
+
+__all__ = ["Begin", "Fetch", "Look", "Pace", "Poller"]
 
 AT_ONCE = 8  # looks in flight
 SHARE = 0.75  # of the budget; the rest is for what a person asks for
 OVERSLEPT = 10.0  # seconds; a sleep that took so much longer than asked was the machine's, not ours
 _EARLY = 0.001  # seconds; a clock may wake us so much too soon
-_FOCUS = 1 / 3  # of a budget that does not reach, for what is in focus
-_GENTLE = 0.4  # by how much a budget that is saved up, or overdrawn, changes intervals
-_MEMORY = 300.0  # seconds over which single reads are averaged
 # Errors that say something of the workspace and nothing of what was looked at: everything waits.
 _FOR_ALL = frozenset({"throttled", "unreachable", "signed_out"})
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What one look saw: something new, or the end; `retry_after` is how long the server wants to be left alone."""
-
-    changed: bool = False
-    ended: bool = False
-    retry_after: float | None = None
-
-
-Fetch = Callable[[], Awaitable[Look]]
-# From the present (monotonic seconds) and the usual interval to the seconds until the next look is worth it.
-Pace = Callable[[float, float], float]
-
-
 Begin = Literal["now", "after", "within"]
-
-
-@dataclass(slots=True, eq=False)
-class _Item:
-    key: str
-    fetch: Fetch
-    policy: Policy
-    in_focus: Policy  # which it has while somebody looks at it
-    pace: Pace | None
-    once: bool
-    order: int
-    due: float = 0.0
-    looked: float = -math.inf
-    unchanged: int = -1  # what is seen first is no sign that nothing changes
-    failures: int = 0
-    focused: bool = False
-    flying: bool = False
-    again: bool = False  # asked for while it was in flight
-    removed: bool = False
-    load: float = 0.0  # looks a second it would have without regard to the budget
-    ticket: int = 0  # only its newest place in the queue counts
-
-    @property
-    def ruling(self) -> Policy:
-        """The policy that goes now."""
-        return self.in_focus if self.focused else self.policy
 
 
 class Poller:
@@ -94,25 +51,21 @@ class Poller:
         self._random = Random(seed)
         self._on_error = on_error
         self._allowance = Allowance(budget, share, clock) if budget is not None else None
+        self._shares = Shares(self._allowance, clock)
         self._focused_policy = focused
         self._at_once = at_once
-        self._items: dict[str, _Item] = {}
+        self._queue = Queue()
         self._focus: frozenset[str] = frozenset()
-        self._queue: list[tuple[float, int, int, str]] = []
-        self._tickets = itertools.count(1)
-        self._flights: dict[_Item, asyncio.Task[None]] = {}
+        self._flights: dict[Item, asyncio.Task[None]] = {}
         self._pauses: dict[str, None] = {}
         self._news = asyncio.Event()
         self._calm = asyncio.Event()
         self._resting = False
         self._running = False
         self._closed = False
+        self._down = ""  # the kind of error for which everything waits
         self._hold_until = -math.inf
         self._probe = ""  # what alone is looked at until the workspace answers again
-        self._throttled = False
-        self._load = {True: 0.0, False: 0.0}  # by focus
-        self._singles = 0.0  # single reads a second, lately
-        self._singles_at = clock.monotonic()
 
     # --- what is watched ----------------------------------------------------------------------------------------------
 
@@ -123,7 +76,7 @@ class Poller:
 
         The first look comes now, or where it was seen just now `after` an interval, or at any time `within` one.
         """
-        known = self._items.get(key)
+        known = self._queue.get(key)
         if known is None or known.once:
             item = self._insert(key, fetch, policy, forecast, once=False)
             if begin == "after":
@@ -138,30 +91,28 @@ class Poller:
 
     def once(self, key: str, fetch: Fetch) -> None:
         """Look at this as soon as the budget allows, until it was seen once. Nothing where the key is known already."""
-        if key not in self._items:
+        known = self._queue.get(key)
+        if known is None:
             self._insert(key, fetch, self._focused_policy, None, once=True)
-        elif not self._items[key].flying:
+        elif not known.flying:
             self.now(key)
 
     def remove(self, key: str) -> None:
         """Look at it no more. A look in flight ends by itself."""
-        item = self._items.pop(key, None)
+        item = self._queue.remove(key)
         if item is None:
             return
-        item.removed = True
-        self._weigh(item, 0.0)
-        if self._probe == key:
-            self._choose_probe()
+        self._shares.weigh(item, 0.0)
         self._tell()
 
     def focus(self, keys: Iterable[str]) -> None:
         """These are what somebody looks at; whatever comes newly into focus begins anew."""
         self._focus = frozenset(keys)
-        for item in list(self._items.values()):
+        for item in list(self._queue.items()):
             focused = item.key in self._focus
             if focused == item.focused:
                 continue
-            self._weigh(item, 0.0)
+            self._shares.weigh(item, 0.0)
             item.focused = focused
             if focused:
                 self._begin_anew(item, soon=True)
@@ -175,7 +126,7 @@ class Poller:
 
     def now(self, key: str = "") -> None:
         """Look now at this, or at everything: first what is in focus, the rest spread over its interval."""
-        if self._probe and key in ("", self._probe) and not self._throttled:
+        if self._down != "throttled":
             self._hold_until = -math.inf
         for item in self._named(key):
             if item.flying:
@@ -183,10 +134,13 @@ class Poller:
             elif key or item.focused:
                 self._queue_at(item, self._now())
         if not key:
-            self._spread(item for item in self._items.values() if not item.focused)
+            self._spread(item for item in self._queue.items() if not item.focused)
 
-    def _named(self, key: str) -> list[_Item]:
-        return [self._items[key]] if key in self._items else [] if key else list(self._items.values())
+    def _named(self, key: str) -> list[Item]:
+        if not key:
+            return list(self._queue.items())
+        item = self._queue.get(key)
+        return [item] if item is not None else []
 
     # --- pauses -------------------------------------------------------------------------------------------------------
 
@@ -214,16 +168,17 @@ class Poller:
     @property
     def short(self) -> bool:
         """Whether the budget does not reach for everything as often as it should be looked at."""
-        return self._stretch(False) > 1.0
+        return self._shares.stretch(False) > 1.0
 
     def next_at(self, key: str = "") -> float | None:
         """When the next look is due, at this or at anything; None while paused and where nothing is watched."""
         if self._pauses:
             return None
-        item = self._items.get(key) if key else self._top()
+        item = self._queue.get(key) if key else self._queue.top()
         if item is None:
             return None
-        return max(item.due, self._hold_until) if self._probe else item.due
+        at = max(item.due, self._hold_until) if self._down else item.due
+        return max(at, self._allowance.free_at()) if self._allowance is not None and at <= self._now() else at
 
     # --- the one task -------------------------------------------------------------------------------------------------
 
@@ -295,7 +250,7 @@ class Poller:
             wait = self._ready_in()
             if wait != 0.0:
                 return wait
-            item = self._probing() or self._top()
+            item = self._foremost()
             assert item is not None
             self._start(item)
 
@@ -303,29 +258,27 @@ class Poller:
         """Seconds until a look may start, 0.0 for at once, None where only news can tell."""
         if self._pauses or self._closed or len(self._flights) >= self._at_once:
             return None
-        item = self._probing() or self._top()
+        item = self._foremost()
         if item is None or item.flying:
             return None
-        at = item.due
-        if self._probe:
-            at = max(at, self._hold_until)
+        at = max(item.due, self._hold_until) if self._down else item.due
         now = self._now()
         if self._allowance is not None and at <= now + _EARLY:
             at = max(at, self._allowance.free_at())
         return at - now if at > now + _EARLY else 0.0
 
-    def _start(self, item: _Item) -> None:
-        item.ticket = 0
+    def _start(self, item: Item) -> None:
+        self._queue.take(item)
         item.flying = True
         item.again = False
         item.looked = self._now()
         if item.once:
-            self._count_single()
+            self._shares.count_single()
         if self._allowance is not None:
             self._allowance.promise()
         self._flights[item] = asyncio.ensure_future(self._look(item))
 
-    async def _look(self, item: _Item) -> None:
+    async def _look(self, item: Item) -> None:
         try:
             try:
                 look = await item.fetch()
@@ -338,8 +291,7 @@ class Poller:
             self._flights.pop(item, None)
             self._tell()
 
-    def _saw(self, item: _Item, look: Look) -> None:
-        item.failures = 0
+    def _saw(self, item: Item, look: Look) -> None:
         self._answered()
         if item.removed:
             return
@@ -358,20 +310,17 @@ class Poller:
             # From look to look; yet a workspace that answers slowly is not asked all the time.
             self._queue_at(item, max(item.looked + own, self._now() + own / 2))
 
-    def _failed(self, item: _Item, error: Exception) -> None:
+    def _failed(self, item: Item, error: Exception) -> None:
         kind = getattr(error, "kind", "")
         hint = getattr(error, "retry_after", None)
-        item.failures += 1
         item.unchanged += 1
         wait = hinted(self._interval(item, failed=True), hint)
         if not item.removed:
             self._queue_at(item, self._now() + wait)
         if kind in _FOR_ALL:
-            if not self._probe or self._probe not in self._items:
-                self._choose_probe()
-            self._throttled = kind == "throttled"
-            probe = self._items.get(self._probe)
-            own = wait if probe in (None, item) else min(wait, self._interval(probe, failed=True))
+            self._down = kind
+            probe = self._probing()
+            own = wait if probe is None or probe is item else min(wait, self._interval(probe, failed=True))
             self._hold_until = max(self._hold_until, self._now() + hinted(own, hint))
         else:
             self._answered()
@@ -380,37 +329,39 @@ class Poller:
 
     # --- the workspace as a whole -------------------------------------------------------------------------------------
 
-    def _choose_probe(self) -> None:
+    def _foremost(self) -> Item | None:
+        return self._probing() if self._down else self._queue.top()
+
+    def _probing(self) -> Item | None:
         """The one that tries while the workspace does not answer: what would be looked at most often anyway."""
+        known = self._queue.get(self._probe)
+        if known is not None:
+            return known
         found = min(
-            self._items.values(),
-            key=lambda item: (not item.focused, item.ruling.ceiling, item.order),
-            default=None,
+            self._queue.items(), key=lambda item: (not item.focused, item.ruling.ceiling, item.order), default=None
         )
         self._probe = found.key if found is not None else ""
         if found is not None and not found.flying:
-            self._queue_at(found, max(found.due, self._now()))
-
-    def _probing(self) -> _Item | None:
-        return self._items.get(self._probe) if self._probe else None
+            self._queue_at(found, min(found.due, max(self._now(), self._hold_until)))
+        return found
 
     def _answered(self) -> None:
-        if self._probe:
-            self._probe = ""
+        if self._down:
+            self._down = self._probe = ""
             self._hold_until = -math.inf
             self._catch_up()
 
     def _catch_up(self) -> None:
         """What became due while nothing could be looked at: the first at once, the rest spread over its interval."""
         now = self._now()
-        late = [item for item in self._items.values() if not item.flying and item.due <= now]
+        late = [item for item in self._queue.items() if not item.flying and item.due <= now]
         late.sort(key=lambda item: (not item.focused, item.due, item.order))
         for item in late[:1]:
             self._queue_at(item, now)
         self._spread(late[1:])
         self._tell()
 
-    def _spread(self, items: Iterable[_Item]) -> None:
+    def _spread(self, items: Iterable[Item]) -> None:
         for item in list(items):
             if not item.flying:
                 self._queue_at(item, self._now() + self._random.uniform(0.0, self._interval(item)))
@@ -421,43 +372,22 @@ class Poller:
         """That of the focus, but nowhere slower than its own."""
         return self._focused_policy.capped(min(self._focused_policy.ceiling, policy.ceiling))
 
-    def _interval(self, item: _Item, *, failed: bool = False) -> float:
+    def _interval(self, item: Item, *, failed: bool = False) -> float:
         """Seconds to its next look, within its policy; more only where the budget does not reach."""
         policy = item.ruling
         plain = policy.interval(item.unchanged)
         paced = item.pace is not None and not failed
-        self._weigh(item, 0.0 if item.once else 1.0 / (policy.mean if paced else plain))
-        stretch = self._stretch(item.focused)
+        self._shares.weigh(item, 0.0 if item.once else 1.0 / (policy.mean if paced else plain))
+        stretch = self._shares.stretch(item.focused)
         seconds = plain * stretch
         if item.pace is not None and paced:
             wished = item.pace(self._now(), policy.mean * stretch)
             seconds = min(seconds, wished) if policy.eager else wished
         return jittered(seconds, policy.lowest, policy.ceiling * stretch, self._random)
 
-    def _stretch(self, focused: bool) -> float:
-        """How many times longer intervals have to be for the budget to reach; what is in focus is stretched last."""
-        allowance = self._allowance
-        if allowance is None:
-            return 1.0
-        room = max(allowance.rate - self._lately(), allowance.rate / 4)
-        here, elsewhere = self._load[True], self._load[False]
-        here_gets = min(here, max(room * _FOCUS, room - elsewhere))
-        load, gets = (here, here_gets) if focused else (elsewhere, room - here_gets)
-        # What is saved up tells whether looks come as planned; corrected gently, before the budget has to stop them.
-        return max(1.0, load / gets * (1.0 + _GENTLE * (0.5 - allowance.level))) if load > 0 else 1.0
-
-    def _weigh(self, item: _Item, load: float) -> None:
-        self._load[item.focused] = max(0.0, self._load[item.focused] + load - item.load)
-        item.load = load
-
-    def _count_single(self) -> None:
-        self._singles = self._lately() + 1.0 / _MEMORY
-        self._singles_at = self._now()
-
-    def _lately(self) -> float:
-        return self._singles * math.exp((self._singles_at - self._now()) / _MEMORY)
-
-    def _begin_anew(self, item: _Item, *, soon: bool = False) -> None:
+    def _begin_anew(self, item: Item, *, soon: bool = False) -> None:
+        if self._down:
+            return
         item.unchanged = 0
         if item.flying or item.once:
             return
@@ -465,34 +395,17 @@ class Poller:
         at = item.looked + (min(first, item.ruling.lowest) if soon else first)
         self._queue_at(item, min(item.due, max(self._now(), at)))
 
-    # --- the queue ----------------------------------------------------------------------------------------------------
-
-    def _insert(self, key: str, fetch: Fetch, policy: Policy, pace: Pace | None, *, once: bool) -> _Item:
+    def _insert(self, key: str, fetch: Fetch, policy: Policy, pace: Pace | None, *, once: bool) -> Item:
         self.remove(key)
-        focused = key in self._focus
-        item = _Item(key, fetch, policy, self._focused(policy), pace, once, next(self._tickets), focused=focused)
-        self._items[key] = item
+        item = Item(key, fetch, policy, self._focused(policy), pace, once, focused=key in self._focus)
+        self._queue.add(item)
         self._interval(item)
         self._queue_at(item, self._now())
         return item
 
-    def _queue_at(self, item: _Item, due: float) -> None:
-        item.due = due
-        item.ticket = next(self._tickets)
-        heapq.heappush(self._queue, (due, item.ticket, item.order, item.key))
-        if len(self._queue) > 4 * len(self._items) + 64:
-            self._queue = [place for place in self._queue if self._is_current(place)]
-            heapq.heapify(self._queue)
+    def _queue_at(self, item: Item, due: float) -> None:
+        self._queue.put(item, due)
         self._tell()
-
-    def _is_current(self, place: tuple[float, int, int, str]) -> bool:
-        item = self._items.get(place[3])
-        return item is not None and item.ticket == place[1]
-
-    def _top(self) -> _Item | None:
-        while self._queue and not self._is_current(self._queue[0]):
-            heapq.heappop(self._queue)
-        return self._items[self._queue[0][3]] if self._queue else None
 
     def _now(self) -> float:
         return self.clock.monotonic()

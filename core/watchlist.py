@@ -10,12 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from .backoff import JOB, SWEEP, Policy
+from .backoff import JOB, SWEEP, TRAINING, Policy
 from .forecast import Forecast
 from .poller import Begin, Look, Pace, Poller
 from .runs import Run
 from .windows import PAGE, Expected, Window, Windows
 
+LONG = 7200.0  # seconds; a job whose runs take so long is one of training
+LOST = 3  # times in a row that a run is not found before it is let go: right after its start it may not be there yet
 # Where nothing is watched in a window, for whoever repairs an old run of a watched job.
 FORGOTTEN = Policy("forgotten", 600.0, 600.0)
 
@@ -41,6 +43,7 @@ class _Watched:
     run: Run | None = None  # as it was last told
     row: tuple[object, ...] = ()  # what the list last said of it
     unlisted: bool = False  # it is active, and the list does not have it
+    missed: int = 0  # times in a row that it was not found
 
 
 @dataclass(slots=True)
@@ -66,6 +69,7 @@ class Watchlist:
         on_new_run: Tell,
         sweep: Policy = SWEEP,
         job: Policy = JOB,
+        training: Policy = TRAINING,
         page: int = PAGE,
     ) -> None:
         self._poller = poller
@@ -74,6 +78,7 @@ class Watchlist:
         self._on_new_run = on_new_run
         self._sweep_policy = sweep
         self._job_policy = job
+        self._training_policy = training
         self._watched: dict[str, _Watched] = {}
         self._jobs: dict[str, _Job] = {}
         self._windows = Windows(page)
@@ -90,7 +95,7 @@ class Watchlist:
     ) -> None:
         """Follow this run to its end. It is read by itself where it is in focus, changes, or no list has it.
 
-        A `fresh` one was started just now: there is nothing to see yet.
+        A `fresh` one was started just now: there is nothing to see yet. One that is not there (any more) is let go.
         """
         known = self._watched.get(run_id)
         if known is not None:
@@ -143,9 +148,9 @@ class Watchlist:
     def _follow(self, run_id: str, begin: Begin = "now") -> None:
         watched = self._watched[run_id]
         if run_id == self._focus or watched.unlisted:
-            self._poller.add(
-                _key(run_id), lambda: self._read(run_id), self._job_policy, self._pace(watched), begin=begin
-            )
+            long = watched.forecast is not None and watched.forecast.mean >= LONG
+            policy = self._training_policy if long else self._job_policy
+            self._poller.add(_key(run_id), lambda: self._read(run_id), policy, self._pace(watched), begin=begin)
         else:
             self._poller.once(_key(run_id), lambda: self._read(run_id))
 
@@ -170,9 +175,16 @@ class Watchlist:
         watched = self._watched.get(run_id)
         if watched is None:
             return Look(ended=True)
-        run = await self._source.run(run_id)
+        try:
+            run = await self._source.run(run_id)
+        except Exception as error:
+            watched.missed = watched.missed + 1 if getattr(error, "kind", "") == "not_found" else 0
+            if watched.missed >= LOST and self._watched.get(run_id) is watched:
+                self.unwatch(run_id)
+            raise
         if self._watched.get(run_id) is not watched:
             return Look(ended=True)
+        watched.missed = 0
         changed = run != watched.run
         watched.run = run
         if run.state.active:
