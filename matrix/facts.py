@@ -172,6 +172,7 @@ _FACTS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
             "privilege",
             r"(?:does not|doesn't) have (?:permission |privilege )?([A-Z][A-Z_]{2,30}(?: [A-Z]{2,20}){0,3}) on ",
         ),
+        ("flag", r"(?:[Ss]pecify|[Uu]se|[Pp]ass|[Rr]equires?|with|without) [`'\"]?(--[a-z][\w\-]{2,40})"),
         ("run_first", r"\b(?:[Rr]un|RUN) ['\"`]?([a-z][\w\-]{2,100})['\"`]? (?:job )?first\b"),
     )
 )

@@ -36,6 +36,7 @@ KIND_RANK: Final[dict[SignalKind, int]] = {
 STRENGTH_RANK: Final[dict[Strength, int]] = {"exact": 85, "specific": 70, "general": 45, "hint": 15}
 
 _CLASS_TAIL: Final = re.compile(r"\.[A-Z][A-Z0-9]{1,40}(?:_[A-Z0-9]{1,40}){0,12}")
+_NAMED: Final = frozenset(("code", "error_code"))
 _PLAIN_WORD: Final = re.compile(r"[a-z]{1,13}")
 _MENTION: Final = re.compile(r"(?:\braise|\bexcept|\bimport|\bcatch|\bthrows|\bnew) \(?(?:[\w$]{1,60}\.){0,12}$")
 _EXCEPTION_TAIL: Final = re.compile(r"[:('\"`\],;]|\s(?!as \w)|$|\\")
@@ -344,7 +345,7 @@ def _confirm(signal: Signal, passage: Passage, start: int, end: int) -> Hit | No
     if after.isalnum() or after == "_":
         return None
     if signal.kind != "class":
-        return Hit(signal, start, end)
+        return Hit(signal, start, end, ((signal.kind, text[start:end]),) if signal.kind in _NAMED else ())
     if after == "." and text[end + 1 : end + 2].islower():
         return None
     whole = _CLASS_TAIL.match(text, end)
