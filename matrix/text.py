@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -42,6 +42,18 @@ _RELAYED: Final = re.compile(
     r"[\s\-:\]|]{1,6}(?:\d\d:\d\d:\d\d\s{1,6})?(?:Traceback \(most recent call|Caused by: "
     r"|(?:Database|Runtime) Error in |(?:[a-z_][\w$]{0,40}\.){0,10}[A-Z]\w{2,60}(?:Error|Exception): )"
 )
+#: A scheduler that passes on what a program prints, each line at level INFO: the line is the program's own.
+_PASSED_ON: Final = re.compile(
+    r"\[[^\]]{8,60}\] \{(?:subprocess|bash|docker|spark_submit|logging_mixin|pod_manager|kubernetes_pod|ssh)\.py:"
+    r"\d{1,6}\} INFO - "
+)
+#: What boxes, quotations, containers and colours put before a line of a log.
+_LEAD: Final = re.compile(
+    r"(?:\x1b\[[\d;]{0,12}m|[│┃║|>#•] ?|[a-z][\w.\-]{0,40}\s{0,20}\| )(?:\x1b\[[\d;]{0,12}m|[│┃║|>•] ?){0,3}"
+)
+_ANSI: Final = re.compile(r"\x1b\[[\d;]{0,12}[A-Za-z]")
+_ENTITY: Final = re.compile(r"&(?:quot|apos|lt|gt|amp|nbsp|#0?3[49]|#x2[27]);")
+_ENTITIES: Final = {"lt": "<", "gt": ">", "amp": "&", "nbsp": " ", "quot": '"', "#34": '"', "#034": '"', "#x22": '"'}
 _PYTHON_WARNING: Final = re.compile(r"\S{1,300}:\d{1,7}: \w{0,40}Warning: ")
 _BRACKETED: Final = re.compile(r"\[[^\]]{0,80}\]|\([^)]{0,80}\)")
 _NOT_LETTERS: Final = re.compile(r"[\W\d_]+")
@@ -50,6 +62,9 @@ _GUTTER: Final = re.compile(r"^[\s│╷╵┃║╭╰╮╯─|]{1,80}|[\s│�
 _SPACES: Final = re.compile(r"\s+")
 # `\n` inside a JSON string or a Python repr, but not the start of a folder in a Windows path.
 _ESCAPED_BREAK: Final = re.compile(r"\\+[nrt](?![a-z0-9_]{2})|(?<=[.:;,)}\]\s])\\+[nrt]|\\+t(?=at )")
+_LOG_BREAK: Final = re.compile(
+    r"\\+r?\\{0,4}n(?=[\d\[]|[A-Z]{4,8}[ :\[]|Traceback \(most|Caused by: |Error: |[\w.$]{3,120}(?:Error|Exception): )"
+)
 _ESCAPED_QUOTE: Final = re.compile(r"\\+(?=[\"'])")
 _ONE_TO_ONE: Final = str.maketrans({"‘": "'", "’": "'", "´": "'", "“": '"', "”": '"', "\u00a0": " "})
 _FRESH: Final = ("Error:", "error:", "Traceback (most recent call last)", "panic:", "Exception in thread", "Error ")
@@ -79,8 +94,7 @@ class Passage:
         length = 0
         level: Level = ""
         previous = ""
-        for number, raw in numbered:
-            raw = raw[:_LINE_CHARS]
+        for number, raw in _pieces(numbered):
             level = _level(raw, level, previous)
             text = normalise(raw)
             if text and parts and text[0] in "'\"" and parts[-1].endswith(text[0]) and _is_split_literal(previous, raw):
@@ -134,12 +148,29 @@ class Passage:
 def normalise(raw: str) -> str:
     """One line without box gutters, CI stamps and escapes, with every run of white space as one blank."""
     text = raw.translate(_ONE_TO_ONE)
+    if "&" in text:
+        text = _ENTITY.sub(lambda found: _ENTITIES.get(found[0][1:-1], "'"), text)
+    if "\x1b" in text:
+        text = _ANSI.sub("", text)
     if "\\" in text:
         text = _ESCAPED_BREAK.sub(" ", text)
         text = _ESCAPED_QUOTE.sub("", text)
     text = _STAMP.sub("", text)
     text = _GUTTER.sub("", text)
     return _SPACES.sub(" ", text).strip()
+
+
+def _pieces(numbered: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """The lines, those that hold a whole log within a JSON string or a repr broken where that log breaks."""
+    for number, raw in numbered:
+        raw = raw[:_LINE_CHARS]
+        if "INFO - " in raw:
+            raw = _PASSED_ON.sub("", raw, count=1)
+        if "\\n" not in raw or not _LEVEL_WORD.search(raw):
+            yield number, raw
+            continue
+        for piece in _LOG_BREAK.split(raw):
+            yield number, piece
 
 
 def numbered(text: str) -> list[tuple[int, str]]:
@@ -166,6 +197,9 @@ def is_low_level(head: str) -> bool:
 
 
 def _level(raw: str, before: Level, previous: str) -> Level:
+    lead = _LEAD.match(raw)
+    if lead is not None:
+        raw = raw[lead.end() :]
     own = _own_level(raw[:160])
     if own:
         return own
