@@ -94,7 +94,7 @@ _FACTS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
         ("endpoint", r"\.(?:com|net|us|cn)(?::\d{2,5})?(/api/\d\.\d/[\w\-./%]{3,200})"),
         ("endpoint", r"(?:search|serving|Serving) endpoint:? ['\"`]?([\w\-]{2,80}\w)"),
         ("request_id", r"(?i:req(?:uest)?_?id)[\"']?\s?[:=]\s?[\"']?([0-9a-f]{8}-[0-9a-f-]{20,40})"),
-        ("cluster_id", r"\b(\d{4}-\d{6}-[a-z0-9]{4,12})\b"),
+        ("cluster_id", r"\b(\d{4}-\d{6}-[a-z0-9]{4,12}(?:-v2n)?)\b"),
         ("cluster_id", r"[Cc]luster(?: ID)? \(?([\w\-]{5,80})\)?:"),
         ("job_id", r"[\"']?job_?[iI]d[\"']?\s?[:=]\s?[\"']?(\d{1,20}|\[NUMID\])"),
         ("job_id", r"(?i:\bjob) (?:ID )?(\[?\d{1,20}\]?|\[NUMID\])(?= (?:is|does|not)|\.|$)"),
@@ -173,6 +173,8 @@ _FACTS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
             r"(?:does not|doesn't) have (?:permission |privilege )?([A-Z][A-Z_]{2,30}(?: [A-Z]{2,20}){0,3}) on ",
         ),
         ("flag", r"(?:[Ss]pecify|[Uu]se|[Pp]ass|[Rr]equires?|with|without) [`'\"]?(--[a-z][\w\-]{2,40})"),
+        ("exit_code", r"(?:exited with code|exit code:?|[Ee]xit code is|non-zero exit status|exit status) (\d{1,3})\b"),
+        ("path", r"\[Errno \d{1,3}\] [\w \-]{3,60}: ['\"]([^'\"]{2,300})['\"]"),
         ("run_first", r"\b(?:[Rr]un|RUN) ['\"`]?([a-z][\w\-]{2,100})['\"`]? (?:job )?first\b"),
     )
 )
