@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from textual import events
@@ -21,12 +21,13 @@ from textual.filter import LineFilter
 from textual.geometry import Size
 from textual.screen import Screen
 
-from ..core.runs import TaskRun
+from ..core.bundle import Resource
 from ..core.state import State
 from ..widgets.bars import Bar
 from ..widgets.glyphs import ASCII, choose
-from ..widgets.line_view import Frame, LineView
+from ..widgets.line_view import LineView
 from ..widgets.page import Page
+from ..widgets.resource_tree import name_width
 from ..widgets.spans import Span, span
 from ..widgets.theme import PALETTES, SIXTEEN, Palette, palette_of, themes
 from .actions import ACTIONS, Action, at_key, keys_of, load_keymap, with_keymap
@@ -34,18 +35,18 @@ from .chrome import Chrome
 from .engine_protocol import Engine
 from .layout import PANES, Layout, Pane, arrange
 from .panes import TABS, Panes
+from .placing import frame, place
 from .safety import InertFilter
-from .scene import Scene
+from .scene import Scene, scene_of
 
 if TYPE_CHECKING:
     from ..core.redaction import Redactor
-    from .notify import Notifier
+    from .loading import Loading
+    from .noticing import Noticing
 
 PAINT_EVERY = 0.08  # seconds between two looks at a new State
 FOCUS_AFTER = 0.3  # seconds the cursor rests on a resource before the engine follows it
 NOTICE_FOR = 8.0  # seconds a notice stays
-LOGGING = frozenset({"spark_python", "python_wheel", "spark_jar", "dbt"})  # kinds of tasks that write a log
-WALKED = ("timeline", "graph", "history")  # tabs that stay when another resource is followed
 TOUCH_EVERY = 1.0  # seconds between two times the engine is told that keys are pressed
 CLOSE_WITHIN = 15.0  # seconds the engine has to finish what is in flight
 
@@ -123,23 +124,15 @@ class ConsoleApp(App[int], inherit_bindings=False):
         self._painted_at = -1.0
         self._paint_due = False
         self._away = 0  # how often the terminal was given to another program
-        self._layout = Layout()
+        self.layout_now = Layout()
         self._terminal: Size | None = None
         self._unsubscribe: Callable[[], None] | None = None
-        self._notifier: Notifier | None = None
         self._notice_until = 0.0
         self._touched_at = float("-inf")
         self._minute = int(now() // 60)
-        self._focus_wish = ""
-        self._asked: set[str] = set()
-        self._loaded: set[str] = set()
-        self._log_of: object = None  # the run as it was when the log of its running task was asked for
-        self._growing: set[str] = set()  # task runs whose output was asked for while they ran
-        self._trend_of: set[str] = set()  # updates for which the one before was asked for
-        self._history_of: dict[str, str] = {}  # ref -> the newest run when its history was asked for
-        self._excerpt_of: object = None
+        self.focus_wish = ""  # the resource that the cursor went to last
+        self.asked: set[str] = set()  # resources that a person wanted to follow
         self.chrome = Chrome(self)
-        self._resumed = False
         for ours in themes():
             self.register_theme(ours)
         theme = self.options.theme if self.options.theme in self.available_themes else "dbops-dark"
@@ -168,8 +161,8 @@ class ConsoleApp(App[int], inherit_bindings=False):
     def compose(self) -> ComposeResult:
         self.panes.show(self.state, self.now_ms)
         self.panes.resources.go_to(self.state.focus, self.size.height)
-        self._focus_wish = self.state.focus
-        self.panes.show_chosen(self.state, self._resource(), self.now_ms, of_resource=True)
+        self.focus_wish = self.state.focus
+        self.panes.show_chosen(self.state, self.resource(), self.now_ms, of_resource=True)
         yield Bar(self.chrome.header, id="header")
         yield Bar(self.chrome.loop, id="loop")
         yield self._view(self.panes.resources, "resources")
@@ -255,9 +248,9 @@ class ConsoleApp(App[int], inherit_bindings=False):
         """Called by the engine, on the event loop. Keeps the newest state; paints at most every PAINT_EVERY."""
         self._newest = state
         if event is not None:
-            self._on_event(event)
+            self.noticing.happened(event)
         if self.watched:
-            self._ring_for_watched(state)
+            self.noticing.ring_for_watched(state)
         if self._paint_due or not self.is_running:
             return
         self._paint_due = True
@@ -273,7 +266,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
         if self._away:
             return
         before, self.state = self.state, self._newest
-        self._follow_changes(before, self.state)
+        self.noticing.changed(before, self.state)
         self.refresh_scene()
 
     def refresh_scene(self) -> None:
@@ -282,14 +275,14 @@ class ConsoleApp(App[int], inherit_bindings=False):
             return
         state = self.state
         self.panes.show(state, self.now_ms)
-        self.panes.show_chosen(state, self._resource(), self.now_ms, of_resource=self.pane == "resources")
+        self.panes.show_chosen(state, self.resource(), self.now_ms, of_resource=self.pane == "resources")
         self._arrange()
         self.views["run"].show(self.panes.run_page(state))
         self.views["detail"].show(self.panes.detail_page(state))
         self.views["diagnosis"].show(self.panes.lower_page(state))
         self.views["resources"].sync()
         self._sync_bars()
-        self._load_what_is_on_show()
+        self.loads.look()
 
     def _sync_bars(self) -> None:
         for bar in self.bars.values():
@@ -300,7 +293,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
             return
         now_ms = self.now_ms
         for name, view in self.views.items():
-            if self._layout.shows(name):
+            if self.layout_now.shows(name):
                 view.tick(now_ms)
         if self.panes.tick(self.state, now_ms):
             self.views["run"].sync()
@@ -315,157 +308,24 @@ class ConsoleApp(App[int], inherit_bindings=False):
         if self.state.armed_until:
             self.bars["header"].sync()
 
-    def _follow_changes(self, before: State, after: State) -> None:
-        if after.busy and not before.busy and self.pane != "detail":
-            self.panes.tab = "cli"
-        # The graph, the history or the timeline was chosen for every resource that is walked over.
-        if after.focus != before.focus and self.pane != "detail" and self.panes.tab not in WALKED:
-            self.panes.tab = "events" if after.focus.startswith("pipelines.") else "task"
-        if after.focus != before.focus and after.focus not in self._asked:
-            # The engine went there by itself: then the cursor goes along. What a person asked for may come late.
-            self._focus_wish = after.focus
-            self.panes.resources.show(after.bundle, after.statuses, after.focus)
-            self.panes.resources.go_to(after.focus, self.views["resources"].body_height)
-        started = after.run is not None and (before.run is None or before.run.run_id != after.run.run_id)
-        if (
-            started
-            and after.run is not None
-            and after.run.state.active
-            and self.panes.tab == "cli"
-            and self.pane != "detail"
-        ):
-            self.panes.tab = "task"
-        if after.diagnoses and after.diagnoses != before.diagnoses:
-            self._go_to_failure()
-        if after.resumable and not self._resumed:
-            self._resumed = True
-            self.say(after.resumable, "accent", seconds=60)
-        if after.cleanup and after.cleanup != before.cleanup and len(self.screen_stack) == 1:
-            self.action_act("clean_up")
-        if after.focus != before.focus or (after.run and before.run and after.run.run_id != before.run.run_id):
-            self.panes.marked = frozenset()
-        if after.report_markdown and after.report_markdown != before.report_markdown:
-            self.operations.show_report()
+    @cached_property
+    def loads(self) -> Loading:
+        """Asks the engine for what is on show and not there yet; imported after the first paint, like the next."""
+        from .loading import Loading
 
-    def _go_to_failure(self) -> None:
-        """Put the cursor of the run on the task that is the root cause, unless somebody is reading the run."""
-        keys = self.state.diagnoses[0].task_keys
-        if not keys or self.pane in ("run", "detail"):
-            return
-        page = self.panes.run
-        key = page.find(lambda node: getattr(getattr(node.data, "task", None), "task_key", "") in keys)
-        if key:
-            page.go_to(key, 10)
+        return Loading(self)
 
-    def _on_event(self, event: Any) -> None:
-        name = getattr(event, "name", "")
-        if name == "failure.diagnosed":
-            what = f"failed {event.key} {event.run_id} {event.diagnosis.cause}"
-            self.notifier.tell(what, "dbops: failed", f"{event.key}: {event.diagnosis.title}")
-        elif name == "loop.ended":
-            self.notifier.tell(
-                f"ended {event.outcome} {event.iterations} {event.report_id}", "dbops", f"loop {event.outcome}"
-            )
-        elif name == "problem":
-            self.say(event.message + (f" ({event.fix})" if event.fix else ""), "warn")
+    @cached_property
+    def noticing(self) -> Noticing:
+        """Does what is due when something has changed: follows, rings, says."""
+        from .noticing import Noticing
 
-    def _ring_for_watched(self, state: State) -> None:
-        """Ring for each watched run or update that has ended."""
-        ended: dict[str, str] = {}
-        for ref, status in state.statuses.items():
-            ended |= {past.id: f"{ref} {past.state.outcome.value}" for past in status.history if not past.state.active}
-        if state.run is not None and not state.run.state.active:
-            ended[state.run.run_id] = f"{state.focus or state.run.name} {state.run.state.outcome.value}"
-        if state.update is not None and state.update.ended:
-            ended[state.update.update_id] = f"{state.focus} {state.update.state.lower()}"
-        for id_ in self.watched & ended.keys():
-            self.watched.discard(id_)
-            self.notifier.tell(f"watched {id_}", "dbops", ended[id_])
-
-    @property
-    def notifier(self) -> Notifier:
-        """Bell and desktop notices; made when first needed."""
-        if self._notifier is None:
-            from .notify import Notifier
-
-            self._notifier = Notifier(self.write_terminal, bell=self.options.bell, kind=self.options.notify)
-        return self._notifier
+        return Noticing(self)
 
     def write_terminal(self, sequence: str) -> None:
         """Send a sequence that draws nothing (bell, notice, clipboard) to the terminal."""
         if self._driver is not None and not self.is_headless and not self._away:
             self._driver.write(sequence)
-
-    # --- what is on show needs loading -------------------------------------------------------------------------------
-
-    def _load_what_is_on_show(self) -> None:
-        task = self.panes.chosen_task(self.state)
-        if (
-            task is not None
-            and task.run_id not in self._loaded
-            and (task.run_id not in self.state.outputs or task.run_id in self._growing)
-            and not task.state.active
-            and task.start_ms
-            and (task.state.failed or self.panes.tab == "output")
-        ):
-            self._loaded.add(task.run_id)
-            self.spawn(self.engine.load_output(task.run_id), "output")
-        self._load_growing_output(task)
-        self._load_history()
-        self._load_trend()
-        diagnosis = self.panes.diagnosis.diagnosis
-        location = diagnosis.location if diagnosis is not None else None
-        bundle = self.state.bundle
-        wanted = (
-            (bundle.root, location, self.state.pending_files) if bundle is not None and location is not None else None
-        )
-        if wanted != self._excerpt_of:
-            self._excerpt_of = wanted
-            if bundle is not None and location is not None:
-                self.spawn(self._load_excerpt(bundle.root, location.file, location.line), "excerpt")
-
-    def _load_growing_output(self, task: TaskRun | None) -> None:
-        """Ask for the log of a running task that is being read, once for each look at its run."""
-        if (
-            task is not None
-            and task.state.active
-            and task.start_ms
-            and task.kind in LOGGING
-            and self.panes.tab == "output"
-            and self._layout.shows("detail")
-            and self._log_of is not self.state.run
-        ):
-            self._log_of = self.state.run
-            self._growing.add(task.run_id)
-            self.spawn(self.engine.load_output(task.run_id), "output")
-
-    def _load_history(self) -> None:
-        """Ask for past runs or updates where they are looked at, and again when there is a newer one."""
-        resource = self._resource()
-        if self.panes.tab != "history" or not self._layout.shows("detail") or resource is None:
-            return
-        if resource.type in ("jobs", "pipelines"):
-            status = self.state.statuses.get(resource.ref)
-            newest = status.history[0] if status is not None and status.history else None
-            seen = f"{newest.id} {newest.state.active}" if newest is not None else ""
-            if self._history_of.get(resource.ref) != seen:
-                self._history_of[resource.ref] = seen
-                self.spawn(self.engine.load_history(resource.ref), "history")
-
-    def _load_trend(self) -> None:
-        """Ask for the update before the one on show, once there are rules to compare."""
-        update, before = self.state.update, self.state.previous_update
-        if update is None or update.update_id in self._trend_of or not self._layout.shows("run"):
-            return
-        if any(flow.expectations for flow in update.flows) and (before is None or not before.flows):
-            self._trend_of.add(update.update_id)
-            self.spawn(self.engine.load_history(self.state.focus), "history")
-
-    async def _load_excerpt(self, root: Any, file: str, line: int | None) -> None:
-        from .excerpts import read_excerpt
-
-        self.panes.excerpt = await asyncio.to_thread(read_excerpt, root, file, line)
-        self.refresh_scene()
 
     # --- layout ------------------------------------------------------------------------------------------------------
 
@@ -479,9 +339,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
         """Place the panes for the size of the terminal and for what there is to show."""
         if not hasattr(self, "views"):
             return
-        from ..widgets.resource_tree import name_width
-
-        prompt = self.query("#prompt")
+        prompt = list(self.query("#prompt"))
         size = self._terminal or self.size
         layout = arrange(
             size.width,
@@ -492,43 +350,22 @@ class ConsoleApp(App[int], inherit_bindings=False):
             resource_width=name_width(self.state.bundle),
             prompt=bool(prompt),
         )
-        if layout == self._layout:
+        if layout == self.layout_now:
             return
-        self._layout = layout
+        self.layout_now = layout
         detail = layout.boxes.get("detail")
         self.panes.room = detail.width if detail is not None else 0
-        for name, widget in (*self.views.items(), *self.bars.items(), *(("prompt", found) for found in prompt)):
-            box = layout.boxes.get(name)
-            widget.display = box is not None
-            if box is not None:
-                widget.styles.offset = (box.x, box.y)
-                widget.styles.width = box.width
-                widget.styles.height = box.height
-        self._frame(layout)
+        place(layout, {**self.views, **self.bars, **({"prompt": prompt[0]} if prompt else {})})
+        frame(layout, self.views, self.glyphs)
         focused = self.views.get(self.pane)
         if focused is not None and not prompt and self.screen is self.screen_stack[0] and layout.shows(self.pane):
             focused.focus()
-
-    def _frame(self, layout: Layout) -> None:
-        glyphs = self.glyphs
-        split = layout.boxes["run" if layout.shows("run") else "detail"].x if layout.wide else 0
-        for number, name in enumerate(PANES, 1):
-            frame = Frame()
-            if layout.wide:
-                lower = layout.shows("run") and layout.shows("detail")
-                frame = {
-                    "resources": Frame(),
-                    "run": Frame(side=True, corner=glyphs.tee),
-                    "detail": Frame(side=True, corner=glyphs.tee_left if lower else glyphs.tee),
-                    "diagnosis": Frame(crossings=((split, glyphs.tee_up),)),
-                }[name]
-            self.views[name].set_frame(frame, str(number))
 
     def go_to_pane(self, pane: Pane) -> None:
         """Use another pane; in a narrow terminal it takes the place of the one on show."""
         self.pane = pane
         self._arrange()
-        if self._layout.shows(pane):
+        if self.layout_now.shows(pane):
             self.views[pane].focus()
         self.refresh_scene()
 
@@ -552,7 +389,8 @@ class ConsoleApp(App[int], inherit_bindings=False):
 
     # --- cursor and choice -------------------------------------------------------------------------------------------
 
-    def _resource(self) -> Any:
+    def resource(self) -> Resource | None:
+        """The resource under the cursor of pane 1, where that is in use; else the one that is followed."""
         bundle = self.state.bundle
         if bundle is None:
             return None
@@ -563,45 +401,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
 
     def scene(self) -> Scene:
         """What the actions look at now."""
-        state, panes = self.state, self.panes
-        resource, task = self._resource(), panes.chosen_task(state)
-        key = self.views[self.pane].page.home() if hasattr(self, "views") else ""
-        place, url = "", ""
-        diagnosis = panes.diagnosis.diagnosis
-        if key.startswith("place:"):
-            place = key[6:]
-        elif self.pane != "resources" and diagnosis is not None and diagnosis.location is not None:
-            place = f"{diagnosis.location.file}:{diagnosis.location.line or 1}"
-        elif resource is not None:
-            place = f"{resource.place.file}:{resource.place.line}"
-            task_place = resource.task_places.get(task.task_key) if task is not None and self.pane == "run" else None
-            if task_place is not None:
-                place = f"{task_place.file}:{task_place.line}"
-        if diagnosis is not None and diagnosis.location is not None and self.pane == "resources" and state.diagnoses:
-            place = f"{diagnosis.location.file}:{diagnosis.location.line or 1}"
-        event = panes.events.event() if self.pane == "detail" and panes.tab == "events" else None
-        if event is not None and event.level in ("ERROR", "WARN") and event.source_file:
-            place = f"{event.source_file}:{event.source_line or 1}"
-        if key.startswith("url:"):
-            url = key[4:]
-        elif self.pane in ("run", "detail", "diagnosis"):
-            url = (task.page_url if task is not None else "") or (state.run.page_url if state.run else "")
-        url = url or (resource.url if resource is not None else "")
-        return Scene(
-            state,
-            self.pane,
-            panes.tab,
-            resource,
-            task,
-            panes.update.flow() if panes.is_pipeline(state) else None,
-            event,
-            place,
-            url,
-            panes.diagnosis.chosen_fix(),
-            panes.diagnosis.current,
-            panes.marked,
-            self.monotonic(),
-        )
+        return scene_of(self)
 
     def on_line_view_moved(self, event: LineView.Moved) -> None:
         if event.view.screen is not self.screen_stack[0]:
@@ -611,19 +411,19 @@ class ConsoleApp(App[int], inherit_bindings=False):
         if event.view.id == "resources":
             entry = self.panes.resources.entry()
             ref = entry.resource.ref if entry is not None else ""
-            if entry is not None and entry.resource.type in ("jobs", "pipelines") and ref != self._focus_wish:
-                self._focus_wish = ref
+            if entry is not None and entry.resource.type in ("jobs", "pipelines") and ref != self.focus_wish:
+                self.focus_wish = ref
                 self.set_timer(FOCUS_AFTER, lambda: self._focus_rested(ref))
         self.refresh_scene()
 
     def _focus_rested(self, ref: str) -> None:
-        if ref == self._focus_wish and ref != self.state.focus:
+        if ref == self.focus_wish and ref != self.state.focus:
             self.follow(ref)
 
     def follow(self, ref: str) -> None:
         """Ask the engine to follow this resource."""
-        self._focus_wish = ref
-        self._asked.add(ref)
+        self.focus_wish = ref
+        self.asked.add(ref)
         self.spawn(self.engine.focus(ref), "focus")
 
     def on_line_view_toggled(self, event: LineView.Toggled) -> None:

@@ -284,7 +284,7 @@ class Looking(LookingAtEvents):
 
     def do_next_pane(self, step: int = 1) -> None:
         app = self.app
-        order = [pane for pane in PANES if app._layout.shows(pane)] if app._layout.wide else list(PANES)
+        order = [pane for pane in PANES if app.layout_now.shows(pane)] if app.layout_now.wide else list(PANES)
         order = order or list(PANES)
         at = order.index(app.pane) if app.pane in order else 0
         app.go_to_pane(order[(at + step) % len(order)])
@@ -295,7 +295,7 @@ class Looking(LookingAtEvents):
     def do_next_tab(self, step: int = 1) -> None:
         names = [name for name, _ in TABS]
         self.app.go_to_tab(names[(names.index(self.app.panes.tab) + step) % len(names)])
-        if not self.app._layout.shows("detail"):
+        if not self.app.layout_now.shows("detail"):
             self.app.go_to_pane("detail")
 
     def do_previous_tab(self) -> None:

@@ -6,6 +6,7 @@ Never changes anything.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..core.bundle import Resource
 from ..core.pipelines import Flow, PipelineEvent, Update
@@ -15,6 +16,9 @@ from ..core.state import State
 from ..matrix.model import Diagnosis
 from ..widgets.strips import is_production, is_read_only
 from .layout import Pane
+
+if TYPE_CHECKING:
+    from .app import ConsoleApp
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +89,50 @@ class Scene:
         """Whether the loop is under way."""
         loop = self.state.loop
         return loop.stage not in (Stage.IDLE, Stage.ENDED) and loop.outcome is not LoopOutcome.INTERRUPTED
+
+
+def scene_of(app: ConsoleApp) -> Scene:
+    """What the actions look at now."""
+    state, panes = app.state, app.panes
+    resource, task = app.resource(), panes.chosen_task(state)
+    key = app.views[app.pane].page.home() if hasattr(app, "views") else ""
+    event = panes.events.event() if app.pane == "detail" and panes.tab == "events" else None
+    if key.startswith("url:"):
+        url = key[4:]
+    elif app.pane in ("run", "detail", "diagnosis"):
+        url = (task.page_url if task is not None else "") or (state.run.page_url if state.run else "")
+    else:
+        url = ""
+    return Scene(
+        state,
+        app.pane,
+        panes.tab,
+        resource,
+        task,
+        panes.update.flow() if panes.is_pipeline(state) else None,
+        event,
+        key[6:] if key.startswith("place:") else _place(app, resource, task, event),
+        url or (resource.url if resource is not None else ""),
+        panes.diagnosis.chosen_fix(),
+        panes.diagnosis.current,
+        panes.marked,
+        app.monotonic(),
+    )
+
+
+def _place(app: ConsoleApp, resource: Resource | None, task: TaskRun | None, event: PipelineEvent | None) -> str:
+    """`file:line` of what is looked at: of an event, of a task or resource that the diagnosis is not about, else of
+    the diagnosis, else where the resource is declared."""
+    if event is not None and event.level in ("ERROR", "WARN") and event.source_file:
+        return f"{event.source_file}:{event.source_line or 1}"
+    declared = f"{resource.place.file}:{resource.place.line}" if resource is not None else ""
+    diagnosis = app.panes.diagnosis.diagnosis
+    location = diagnosis.location if diagnosis is not None and app.state.diagnoses else None
+    if app.pane == "run" and task is not None:
+        about = task.task_key in diagnosis.task_keys if diagnosis is not None else False
+        at = resource.task_places.get(task.task_key) if resource is not None else None
+        declared = f"{at.file}:{at.line}" if at is not None else declared
+        location = location if about or at is None else None
+    elif app.pane == "resources" and resource is not None and resource.ref != app.state.focus:
+        location = None
+    return f"{location.file}:{location.line or 1}" if location is not None else declared

@@ -1,0 +1,106 @@
+"""What is due when something has changed: the tab that fits, the cursor on what failed, a bell, a question.
+
+Never moves what is being read.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from ..core.state import State
+
+if TYPE_CHECKING:
+    from .app import ConsoleApp
+    from .notify import Notifier
+
+WALKED = ("timeline", "graph", "history")  # tabs that stay when another resource is followed
+
+
+class Noticing:
+    """Compares the State that was on show with the one that is to be, and hears the engine's events."""
+
+    def __init__(self, app: ConsoleApp) -> None:
+        self._app = app
+        self._resumed = False
+
+    def changed(self, before: State, after: State) -> None:
+        """`after` is about to be shown where `before` was."""
+        self._choose_tab(before, after)
+        self._go_along(before, after)
+        app = self._app
+        if after.resumable and not self._resumed:
+            self._resumed = True
+            app.say(after.resumable, "accent", seconds=60)
+        if after.cleanup and after.cleanup != before.cleanup and len(app.screen_stack) == 1:
+            app.action_act("clean_up")
+        if after.report_markdown and after.report_markdown != before.report_markdown:
+            app.operations.show_report()
+
+    def _choose_tab(self, before: State, after: State) -> None:
+        panes = self._app.panes
+        if self._app.pane == "detail":
+            return
+        if after.busy and not before.busy:
+            panes.tab = "cli"
+        # The graph, the history or the timeline was chosen for every resource that is walked over.
+        if after.focus != before.focus and panes.tab not in WALKED:
+            panes.tab = "events" if after.focus.startswith("pipelines.") else "task"
+        started = after.run is not None and (before.run is None or before.run.run_id != after.run.run_id)
+        if started and after.run is not None and after.run.state.active and panes.tab == "cli":
+            panes.tab = "task"
+
+    def _go_along(self, before: State, after: State) -> None:
+        app = self._app
+        if after.focus != before.focus and after.focus not in app.asked:
+            # The engine went there by itself: then the cursor goes along. What a person asked for may come late.
+            app.focus_wish = after.focus
+            app.panes.resources.show(after.bundle, after.statuses, after.focus)
+            app.panes.resources.go_to(after.focus, app.views["resources"].body_height)
+        if after.focus != before.focus or (after.run and before.run and after.run.run_id != before.run.run_id):
+            app.panes.marked = frozenset()
+        if after.diagnoses and after.diagnoses != before.diagnoses:
+            self._go_to_failure(after)
+
+    def _go_to_failure(self, state: State) -> None:
+        """Put the cursor of the run on the task that is the root cause, unless somebody is reading the run."""
+        keys = state.diagnoses[0].task_keys
+        if not keys or self._app.pane in ("run", "detail"):
+            return
+        page = self._app.panes.run
+        key = page.find(lambda node: getattr(getattr(node.data, "task", None), "task_key", "") in keys)
+        if key:
+            page.go_to(key, 10)
+
+    def happened(self, event: Any) -> None:
+        """An event of the engine: some ring, some are said."""
+        name = getattr(event, "name", "")
+        if name == "failure.diagnosed":
+            what = f"failed {event.key} {event.run_id} {event.diagnosis.cause}"
+            self.notifier.tell(what, "dbops: failed", f"{event.key}: {event.diagnosis.title}")
+        elif name == "loop.ended":
+            what = f"ended {event.outcome} {event.iterations} {event.report_id}"
+            self.notifier.tell(what, "dbops", f"loop {event.outcome}")
+        elif name == "problem":
+            self._app.say(event.message + (f" ({event.fix})" if event.fix else ""), "warn")
+
+    def ring_for_watched(self, state: State) -> None:
+        """Ring for each watched run or update that has ended."""
+        ended: dict[str, str] = {}
+        for ref, status in state.statuses.items():
+            ended |= {past.id: f"{ref} {past.state.outcome.value}" for past in status.history if not past.state.active}
+        if state.run is not None and not state.run.state.active:
+            ended[state.run.run_id] = f"{state.focus or state.run.name} {state.run.state.outcome.value}"
+        if state.update is not None and state.update.ended:
+            ended[state.update.update_id] = f"{state.focus} {state.update.state.lower()}"
+        for id_ in self._app.watched & ended.keys():
+            self._app.watched.discard(id_)
+            self.notifier.tell(f"watched {id_}", "dbops", ended[id_])
+
+    @cached_property
+    def notifier(self) -> Notifier:
+        """Bell and desktop notices; made when first needed."""
+        from .notify import Notifier
+
+        options = self._app.options
+        return Notifier(self._app.write_terminal, bell=options.bell, kind=options.notify)
