@@ -39,12 +39,16 @@ class Deployed:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """How a start ended: `run_id` is the run (or update); empty where none started, or nobody knows (`unknown`)."""
+    """How a start ended: `run_id` is the run (or update); empty where none started, or nobody knows (`unknown`).
+
+    `passing` tells of one that was blocked that it can be tried again later.
+    """
 
     run_id: str = ""
     reason: str = ""
     unknown: bool = False
     blocked: bool = False
+    passing: bool = False
     repair_impossible: bool = False
     url: str = ""
     kind: str = "run"
@@ -154,9 +158,9 @@ class Acting:
                 run_id = started.run_id or started.update_id
                 await permit.ended("done", run_id=run_id, url=started.url)
                 return Begun(run_id, url=started.url, kind="update" if pipeline else "run")
-            return await self._not_started(permit, result)
+            return await self._not_started(permit, result, resource, before)
 
-    async def _not_started(self, permit: Permit, result: CliResult) -> Begun:
+    async def _not_started(self, permit: Permit, result: CliResult, resource: Resource, before: Before) -> Begun:
         if result.outcome == "ok" or result.killed:
             # It ran and named nothing, or was ended by force: a run may well be under way.
             reason = result.blocked_reason or "the CLI did not say what it started"
@@ -166,6 +170,16 @@ class Acting:
             await permit.ended("unknown", reason=result.blocked_reason)
             return Begun(reason=result.blocked_reason, unknown=True)
         reason = result.blocked_reason or result.summary
+        if result.outcome == "failed":
+            # What failed is no proof that nothing was started: an answer can be lost in more ways than have words.
+            try:
+                seen = await self._lookup.new_since(resource, before)
+            except WorkspaceError:
+                await permit.ended("unknown", reason=reason)
+                return Begun(reason=reason, unknown=True)
+            if seen.run_id:
+                await permit.ended("done", run_id=seen.run_id, url=seen.url, adopted=True)
+                return Begun(seen.run_id, reason, url=seen.url, kind="started")
         await permit.ended("refused", reason=reason, stderr=result.text[-KEPT_STDERR:])
         return Begun(reason=reason, blocked=result.outcome == "blocked")
 
@@ -174,7 +188,7 @@ class Acting:
         try:
             return await self._lookup.before(resource)
         except WorkspaceError as error:
-            return Begun(reason=error.message, blocked=error.unmeasured)
+            return Begun(reason=error.message, blocked=error.unmeasured, passing=error.unmeasured)
 
     # --- what goes by HTTP -------------------------------------------------------------------------------------------
 
@@ -195,7 +209,8 @@ class Acting:
             workspace = world.open_workspace()
             run = await workspace.run(run_id)
         except WorkspaceError as error:
-            return Begun(reason=error.message, repair_impossible=error.kind == "not_found", unknown=error.unmeasured)
+            gone, away = error.kind == "not_found", error.unmeasured
+            return Begun(reason=error.message, repair_impossible=gone, blocked=away, passing=away)
         if run.state.active:
             return Begun(run_id, "the run is under way", kind="adopted", url=run.page_url)
         repairs = sum(item.kind == "REPAIR" for item in run.repairs)
@@ -218,7 +233,7 @@ class Acting:
             if error.unknown:
                 return Begun(reason=error.message, unknown=True)
             if error.unmeasured:
-                return Begun(reason=error.message, blocked=True)
+                return Begun(reason=error.message, blocked=True, passing=True)
             return Begun(reason=error.message, repair_impossible=True)
         await permit.ended("done", run_id=run_id, repair_id=repair_id)
         return Begun(run_id, url=run.page_url, kind="repair")
@@ -310,7 +325,7 @@ def _may_have_arrived(result: CliResult) -> bool:
     if result.exit_code < 0 or result.outcome != "blocked":
         return False
     text = result.text.lower()
-    return any(
-        word in text
-        for word in ("connection reset", "unexpected eof", "timeout", "timed out", "deadline exceeded", " 50", "eof")
-    )
+    return any(word in text for word in _ON_THE_WAY)
+
+
+_ON_THE_WAY = ("connection reset", "timeout", "timed out", "deadline exceeded", " 50", "eof", "internal", "gateway")

@@ -45,6 +45,15 @@ _BLOCKED: tuple[tuple[str, str], ...] = (
         "the workspace cannot be reached",
     ),
     (
+        r"REQUEST_LIMIT_EXCEEDED|exceeded the rate limit|\b429\b.{0,40}Too Many Requests",
+        "the workspace asks us to slow down",
+    ),
+    (
+        r"INTERNAL_ERROR|an internal error occurred\b|\b500\b.{0,40}Internal Server Error|502 Bad Gateway"
+        r"|is temporarily unavailable|is taking too long to process your request",
+        "the workspace has trouble of its own",
+    ),
+    (
         r"error downloading Terraform|unable to verify checksums signature|terraform download|registry\.terraform\.io"
         r"|Failed to (?:query available provider packages|install provider)",
         "Terraform could not be downloaded",

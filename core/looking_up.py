@@ -98,32 +98,44 @@ class Lookup:
             return Seen("unknown", reason="the deployment's metadata cannot be read")
         return Seen("done") if now != before else Seen("not_done")
 
+    async def new_since(self, resource: Resource, before: Before) -> Seen:
+        """What a start that went wrong has begun all the same: a run (or update) that was not there before it."""
+        if not before.id:
+            return Seen("not_done")
+        known, user = frozenset(before.known), self._world.state.identity.user
+        if resource.type == "pipelines":
+            return await self._new_update(before.id, known, self._world.clock.now_ms())
+        return await self._new_run(before.id, known, user, self._world.clock.now_ms())
+
     async def _run(self, operation: Operation) -> Seen:
         job_id = str(operation.intent.get("resource_id") or "") or self._id_of(operation.key)
         if not job_id:
             return Seen("not_done")
-        runs = await self._world.open_workspace().runs_of(job_id, KNOWN_RUNS + 5)
-        mine = [run for run in runs if self._ours(run, operation)]
-        if not mine:
-            return Seen("not_done")
-        # The oldest one that is new: whatever was started later was started by somebody who saw this one.
-        return Seen("done", mine[-1].run_id, mine[-1].page_url)
+        known, asked = _names(operation.intent, "known"), epoch_ms(operation.intent_at)
+        return await self._new_run(job_id, known, operation.user, asked)
 
-    def _ours(self, run: Run, operation: Operation) -> bool:
-        if run.run_id in _names(operation.intent, "known"):
-            return False
-        if run.creator and operation.user and run.creator.casefold() != operation.user.casefold():
-            return False
-        asked = epoch_ms(operation.intent_at)
-        return not run.start_ms or not asked or run.start_ms >= asked - SKEW_MS
+    async def _new_run(self, job_id: str, known: frozenset[str], user: str, asked_ms: int) -> Seen:
+        runs = await self._world.open_workspace().runs_of(job_id, KNOWN_RUNS + 5)
+        mine = [run for run in runs if run.run_id not in known and _may_be_ours(run, user, asked_ms)]
+        # The oldest one that is new: whatever was started later was started by somebody who saw this one.
+        return Seen("done", mine[-1].run_id, mine[-1].page_url) if mine else Seen("not_done")
 
     async def _update(self, operation: Operation) -> Seen:
         pipeline_id = str(operation.intent.get("resource_id") or "") or self._id_of(operation.key)
         if not pipeline_id:
             return Seen("not_done")
+        known, asked = _names(operation.intent, "known"), epoch_ms(operation.intent_at)
+        return await self._new_update(pipeline_id, known, asked)
+
+    async def _new_update(self, pipeline_id: str, known: frozenset[str], asked_ms: int) -> Seen:
         updates = await self._world.open_workspace().updates(pipeline_id, KNOWN_RUNS + 5)
-        known = _names(operation.intent, "known")
-        mine = [u for u in updates if u.update_id not in known and u.cause not in ("RETRY_ON_FAILURE", "JOB_TASK")]
+        mine = [
+            update
+            for update in updates
+            if update.update_id not in known
+            and update.cause in ("API_CALL", "")  # not the platform's, a job's or a schedule's
+            and (not update.creation_ms or not asked_ms or update.creation_ms >= asked_ms - SKEW_MS)
+        ]
         return Seen("done", mine[-1].update_id) if mine else Seen("not_done")
 
     async def _repair(self, operation: Operation) -> Seen:
@@ -137,6 +149,15 @@ class Lookup:
     def _id_of(self, ref: str) -> str:
         resource = self._world.resource(ref)
         return resource.id if resource else ""
+
+
+def _may_be_ours(run: Run, user: str, asked_ms: int) -> bool:
+    """Whether a run can be the one that this user asked for then: a schedule's runs carry its owner's name too."""
+    if run.creator and user and run.creator.casefold() != user.casefold():
+        return False
+    if run.trigger not in ("ONE_TIME", ""):
+        return False
+    return not run.start_ms or not asked_ms or run.start_ms >= asked_ms - SKEW_MS
 
 
 def state_path(file_path: str) -> str:

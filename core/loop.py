@@ -193,7 +193,9 @@ class Paused:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    pass
+    """There is an answer again. `dropping`: what was kept back is not to be done any more."""
+
+    dropping: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -490,7 +492,7 @@ def _resumed(state: LoopState, event: Resumed) -> Step:
     if not state.paused:
         return state, ()
     after = replace(state, paused="", deferred=())
-    commands = state.deferred
+    commands = () if event.dropping else state.deferred
     if after.stage is Stage.FIX and after.pending_edit and after.auto:
         return _next_round(after, deploy=True)
     return after, commands

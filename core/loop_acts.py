@@ -13,7 +13,7 @@ from typing import Any
 from . import loop as machine
 from .acting import Acting, Begun
 from .diagnosing import Diagnosing
-from .events import FixAppliedEvent, IdentityKnown, RunStartedEvent, Verified
+from .events import Check, FixAppliedEvent, IdentityKnown, RunStartedEvent, Verified
 from .failures import latest_tasks
 from .fixing import Fixing
 from .guard import Refused
@@ -106,6 +106,30 @@ class LoopActs:
             self._seeking.cancel()
             self._seeking = None
 
+    async def cannot(self, command: machine.Command, reason: str) -> None:
+        """It cannot be done, and trying again would not help: the machine is told so in place of its end."""
+        ref = str(getattr(command, "ref", ""))
+        match command:
+            case machine.Deploy():
+                if any(word in reason for word in _SIGN_IN):
+                    self._runner.refusal = Refused(reason, exit_code=3, flag="databricks auth login")
+                await self._runner.feed(machine.DeployEnded("blocked", reason))
+            case machine.StartRun() | machine.Repair() | machine.LookBeforeStart():
+                await self._not_started(ref, reason)
+            case machine.Follow(run_id=run_id):
+                self._diagnosing.start_problem[ref] = reason
+                await self._runner.feed(machine.RunEnded(ref, run_id, ok=False))
+            case machine.Diagnose():
+                self._diagnosing.start_problem[ref] = reason
+                await self._diagnose(command)
+            case machine.Verify():
+                self._diagnosing.unverified[ref] = (Check("what it did", False, reason),)
+                await self._runner.feed(machine.VerifyEnded(ref, ok=False))
+            case machine.SeekFix():
+                await self._runner.feed(machine.NoFix(reason))
+            case _:
+                await self._refuse(Refused(reason, exit_code=3, flag="--profile"))
+
     # --- who acts where ----------------------------------------------------------------------------------------------
 
     async def _identify(self, command: machine.ResolveIdentity) -> None:
@@ -141,6 +165,7 @@ class LoopActs:
     async def _deploy(self, command: machine.Deploy) -> None:
         self.stage_left()
         known = await self._deploy_of_before(command.iteration)
+        self._runner.taken_up = False
         if known is not None:
             await self._deployed(known)
             return
@@ -155,11 +180,9 @@ class LoopActs:
             await self._runner.feed(machine.DeployEnded("blocked", refused.reason))
             return
         outcome, reason = deployed.outcome, deployed.reason
-        if outcome == "blocked" and _passing(reason):
-            if self.headless and not self._reach.away and "sign-in" in reason:
-                self._runner.refusal = Refused(reason, exit_code=3, flag="databricks auth login")
-            elif await self._away(reason):
-                outcome = "unknown"
+        if outcome == "blocked" and passing(reason):
+            # Nothing was measured of the bundle: it waits, and is deployed again in the same round.
+            raise unmeasured(reason)
         if outcome == "failed":
             self._diagnosing.deploy_text = deployed.text
             # What could be deployed was: ids and all that is known of it.
@@ -177,16 +200,11 @@ class LoopActs:
     async def _deployed(self, event: machine.DeployEnded) -> None:
         await self._runner.feed(event)
         if event.outcome == "unknown":
-            self._look_again()
-
-    async def _away(self, reason: str) -> bool:
-        """Whether the workspace does not answer, or not us; that is then said and waited for."""
-        return not await self._reach.ask()
+            self._look_again(machine.Deploy(self._state.iteration), event.reason)
 
     async def _deploy_of_before(self, iteration: int) -> machine.DeployEnded | None:
         """How the deploy of this round ended, where an earlier process, or an end in the unknown, left that open."""
-        operation = await self._operation(("deploy",), iteration)
-        taken_up, self._runner.taken_up = self._runner.taken_up, False
+        operation, taken_up = await self._operation(("deploy",), iteration), self._runner.taken_up
         if operation is None:
             return None
         if operation.outcome in ("done", "refused") and not taken_up:
@@ -295,9 +313,9 @@ class LoopActs:
             await self._runner.feed(machine.StartFailed(ref, begun.reason, repair_impossible=True))
         elif begun.unknown:
             await self._runner.feed(machine.StartFailed(ref, begun.reason, unknown=True))
-            self._look_again()
-        elif begun.blocked and (_passing(begun.reason) or self._reach.away) and not await self._reach.ask():
-            raise WorkspaceError("unreachable", begun.reason)
+            self._look_again(machine.LookBeforeStart(ref), begun.reason)
+        elif begun.blocked and (begun.passing or passing(begun.reason)):
+            raise unmeasured(begun.reason)
         else:
             await self._not_started(ref, begun.reason)
 
@@ -321,11 +339,14 @@ class LoopActs:
         self._diagnosing.start_problem[ref] = reason
         await self._runner.feed(machine.StartFailed(ref, reason))
 
-    def _look_again(self) -> None:
-        """Nobody knows how it ended: as soon as the workspace answers, it is looked for."""
+    def _look_again(self, what: machine.Command, reason: str) -> None:
+        """Nobody knows how it ended: a little later, and as soon as the workspace answers, it is looked for."""
 
         async def look() -> None:
-            if await self._reach.ask():
+            if not await self._runner.try_again(what, reason):
+                await self._runner.feed(machine.Resumed(dropping=True))
+                await self.cannot(what, reason)
+            elif await self._reach.ask():
                 await self._runner.feed(machine.Resumed())
 
         self._world.spawn(look(), "look again")
@@ -441,10 +462,11 @@ class LoopActs:
     async def _seek(self, command: machine.SeekFix) -> None:
         self._diagnosing.forget(goal.ref for goal in self._state.goals if goal.settled)
         self._seeking = asyncio.current_task()
-        taken_up, self._runner.taken_up = self._runner.taken_up, False
         try:
-            if taken_up and await self._edited_before(command.iteration):
+            if self._runner.taken_up and await self._edited_before(command.iteration):
+                self._runner.taken_up = False
                 return
+            self._runner.taken_up = False
             sought = await self._fixing.seek(command.iteration)
         except Refused as refused:
             self._runner.refusal = refused
@@ -573,6 +595,15 @@ def _has_wheels(config: dict[str, Any]) -> bool:
     return False
 
 
-def _passing(reason: str) -> bool:
-    """Whether that reason for a blocked call may pass: no answer, or a sign-in that ran out."""
-    return any(word in reason for word in ("cannot be reached", "sign-in", "not signed in", "does not accept"))
+def passing(reason: str) -> bool:
+    """Whether that reason for a blocked call may pass: no answer, too many calls, or a sign-in that ran out."""
+    return any(word in reason for word in _PASSING)
+
+
+_SIGN_IN = ("sign-in", "not signed in", "does not accept")
+_PASSING = (*_SIGN_IN, "cannot be reached", "asks us to slow down", "trouble of its own")
+
+
+def unmeasured(reason: str) -> WorkspaceError:
+    """The error of a call that was blocked by what may pass."""
+    return WorkspaceError("signed_out" if any(word in reason for word in _SIGN_IN) else "server", reason)

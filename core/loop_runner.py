@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -24,11 +24,15 @@ from .report import ErrorRecord, FixRecord, LoopRecord, RoundRecord, StartRecord
 from .stages import LoopOutcome, Stage
 from .state import LoopView
 from .text import clean, clip
+from .tries import Tries
 from .workspace import WorkspaceError
 from .world import World
 
 if TYPE_CHECKING:
     from .loop_acts import LoopActs
+
+SIGN_IN_SECONDS = 900.0  # without a sign-in, where nobody is there to be asked
+OUTAGE_SECONDS = 3 * 3600.0  # without an answer
 
 
 class LoopRunner:
@@ -49,6 +53,8 @@ class LoopRunner:
         self.ended = asyncio.Event()
         self._turn = asyncio.Lock()
         self._redo: list[Command] = []
+        self._tries = Tries(world.clock)
+        self._broken = False  # by a fault of ours
         reach.on_away.append(self._away)
         reach.on_back.append(self._back)
 
@@ -107,7 +113,8 @@ class LoopRunner:
     def _reset(self, loop_id: str, confirmed: str) -> None:
         self.state, self.loop_id, self.confirmed = LoopState(), loop_id, confirmed
         self.refusal, self.retryable, self.taken_up, self._again = None, False, False, False
-        self._redo = []
+        self._redo, self._broken = [], False
+        self._tries.clear()
         if self._world.journal is not None:
             self._world.journal.loop_id = loop_id
         self.ended.clear()
@@ -126,6 +133,8 @@ class LoopRunner:
             await self._enter(before, after, commands)
 
     async def _enter(self, before: LoopState, after: LoopState, commands: Sequence[Command]) -> None:
+        if (before.stage, before.iteration) != (after.stage, after.iteration):
+            self._tries.clear()
         self.state = after
         if not after.ended:
             await self.save()
@@ -134,28 +143,58 @@ class LoopRunner:
             await self._finish(commands)
             return
         for command in commands:
-            self._world.spawn(self._carry_out(command), f"loop {type(command).__name__.lower()}")
+            self._spawn(command)
+
+    def _spawn(self, command: Command) -> None:
+        self._world.spawn(self._carry_out(command), f"loop {type(command).__name__.lower()}")
 
     async def _carry_out(self, command: Command) -> None:
         assert self.acts is not None
         try:
-            await self.acts.do(command)
-        except WorkspaceError as error:
-            if not error.unmeasured:
-                raise
-            # It could not be measured: nothing is known to have failed, and it is done again once there is an answer.
-            self._redo.append(command)
-            self._reach.bad(error)
-            await self.feed(machine.Paused(error.message))
+            try:
+                await self.acts.do(command)
+            except WorkspaceError as error:
+                await self._not_done(command, error)
         except Exception as error:
             # A fault of ours: the loop must not hang on it. It is told by whoever runs this, and can be taken up again.
             why = self._world.redactor.redact(f"a fault of this program: {type(error).__name__}: {clean(str(error))}")
+            self._broken = True
             self._world.spawn(self.feed(machine.Interrupted(clip(why, 500))), "loop interrupted")
             raise
+
+    async def _not_done(self, command: Command, error: WorkspaceError) -> None:
+        """Nothing is known to have failed: it is done again once there is an answer, or a while later; not for ever."""
+        assert self.acts is not None
+        if not error.unmeasured:
+            self._world.problem(f"workspace.{error.kind}", error.message)
+            await self.acts.cannot(command, error.message)
+            return
+        await self.feed(machine.Paused(error.message))
+        if not await self._reach.ask():
+            self._redo.append(command)
+        elif await self.try_again(command, error.message):
+            await self.feed(machine.Resumed())
+            self._spawn(command)
+        else:
+            self.retryable = True
+            await self.feed(machine.Resumed())
+            await self.acts.cannot(command, error.message)
+
+    async def try_again(self, what: Hashable, reason: str) -> bool:
+        """Wait until `what` may be tried again; False where it has been tried often enough."""
+        seconds = self._tries.next_wait(what)
+        if seconds is None:
+            return False
+        self._world.hold(f"{reason}: trying again in {seconds:.0f} s")
+        await self._tries.wait(seconds)
+        return True
 
     def _away(self, reason: str, signed_out: bool) -> None:
         if self.running:
             self._world.spawn(self.feed(machine.Paused(reason)), "loop paused")
+            assert self.acts is not None
+            if self.acts.headless:
+                self._world.spawn(self._give_up(), "loop gives up")
 
     def _back(self) -> None:
         if self.running:
@@ -165,7 +204,20 @@ class LoopRunner:
         again, self._redo = self._redo, []
         await self.feed(machine.Resumed())
         for command in again:
-            self._world.spawn(self._carry_out(command), f"loop {type(command).__name__.lower()}")
+            self._spawn(command)
+
+    async def _give_up(self) -> None:
+        """Nobody is there to wait for ever: after hours without an answer the loop is left, to be taken up again."""
+        clock, loop_id = self._world.clock, self.loop_id
+        since = clock.monotonic()
+        while self._reach.away and self.running and self.loop_id == loop_id:
+            limit = SIGN_IN_SECONDS if self._world.state.signed_out else OUTAGE_SECONDS
+            if clock.monotonic() - since >= limit:
+                code, flag = (3, "databricks auth login") if self._world.state.signed_out else (4, "")
+                self.refusal = Refused(self._reach.away, exit_code=code, flag=flag)
+                await self.feed(machine.Interrupted(self._reach.away))
+                return
+            await clock.sleep(30.0)
 
     # --- the record --------------------------------------------------------------------------------------------------
 
@@ -258,8 +310,8 @@ class LoopRunner:
         reason = next((c.reason for c in commands if isinstance(c, machine.Report)), self.state.note)
         outcome = self.state.outcome or LoopOutcome.INTERRUPTED
         world = self._world
-        if outcome is LoopOutcome.INTERRUPTED and not self._again:
-            # Left in the journal as it was, to be taken up; where it ends so a second time, it would so for ever.
+        if outcome is LoopOutcome.INTERRUPTED and not (self._again and self._broken):
+            # Left in the journal as it was, to be taken up; where a fault ends it a second time, it would so for ever.
             await self._tell_end(outcome, [LoopEnded(outcome.value, self.state.iteration, True, reason, self.loop_id)])
             return
         report = ""

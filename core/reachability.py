@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from .state import Stale
 from .workspace import WorkspaceError
@@ -50,7 +51,7 @@ class Reachability:
         world.store.set(stale=Stale(since, error.message), signed_out=signed_out or world.state.signed_out)
         if signed_out:
             world.poller.pause("signed out")
-        elif self._probe is None or self._probe.done():
+        if self._probe is None or self._probe.done():
             self._probe = world.spawn(self._try_again(error.retry_after), "reachability")
         if first:
             fix = "databricks auth login" if signed_out else ""
@@ -62,19 +63,28 @@ class Reachability:
         """One question to the workspace; whether it answered."""
         world = self._world
         try:
-            await world.open_workspace().me()
+            user = await world.open_workspace().me()
         except WorkspaceError as error:
             if not error.unmeasured:
                 self.good()
                 return True
             self.bad(error)
             return False
+        self._same_user(user)
         self.good()
         return True
 
+    def _same_user(self, user: str) -> None:
+        """Somebody may have signed in again, elsewhere and as another one: then nothing is changed any more."""
+        world, held = self._world, self._world.state.identity
+        if held.user and user and held.user.casefold() != user.casefold() and not held.problem:
+            problem = f"signed in as {user} now, and not as {held.user} any more"
+            world.store.set(identity=replace(held, problem=problem))
+            world.problem("identity", problem, "--profile")
+
     async def _try_again(self, hint: float | None) -> None:
         wait = FIRST
-        while self.away and not self._world.state.signed_out:
+        while self.away:
             await self._world.clock.sleep(min(300.0, max(wait, hint or 0.0)))
             hint = None
             if not self.away or await self.ask():

@@ -67,11 +67,13 @@ def serve(address: str) -> None:
 
 
 def _answer(call: socket.socket, standin: object) -> None:
-    status = 1
+    status = 137
     try:
         head, streams, _, _ = socket.recv_fds(call, 8, 3)
         with call.makefile("rb") as stream:
             data = stream.read(int.from_bytes(head, "little"))
+        if len(data) != int.from_bytes(head, "little") or not head:
+            return  # it was killed before it had said what it wants
         folder, count, *words = data.decode("utf-8", "surrogateescape").split("\0")
         os.setsid()
         for number, handle in enumerate(streams):
@@ -82,10 +84,12 @@ def _answer(call: socket.socket, standin: object) -> None:
         os.environ.update(word.partition("=")[::2] for word in words[int(count) :])
         _die_with(call)
         status = _main(standin, words[: int(count)])
-    finally:
         sys.stdout.flush()
         sys.stderr.flush()
         call.sendall(bytes([status & 255]))
+    except OSError:
+        pass
+    finally:
         os._exit(status)
 
 
