@@ -36,7 +36,9 @@ def test_rows_scenarios_and_types_are_in_the_wheel_and_no_folder_is_named_plainl
         "dbops_tui/sandbox/scenarios/retail/bundle/databricks.yml",
     ):
         assert wanted in names
-    scenarios = {path.relative_to(ROOT).as_posix() for path in (ROOT / "sandbox/scenarios").rglob("*") if path.is_file()}
+    scenarios = {
+        path.relative_to(ROOT).as_posix() for path in (ROOT / "sandbox/scenarios").rglob("*") if path.is_file()
+    }
     kept = {name for name in scenarios if "__pycache__" not in name and ".databricks" not in name}
     assert {f"dbops_tui/{name}" for name in kept} <= set(names)
 
