@@ -57,6 +57,7 @@ class Forecast:
         kinds.append(Kind(surprise, math.fsum(logs) / len(logs), _SURPRISE_SPREAD))
         mean, ages, rates, worth, whole = _integrated(kinds)
         trust = min(1.0, max(0.0, (1 - whole * whole / mean - _LITTLE) / (_MUCH - _LITTLE)))
+        trust *= len(logs) / (len(logs) + 1)  # two or three can be alike by chance
         even = (1 - trust) * whole / mean
         trusted = tuple(trust * w + even * age for age, w in zip(ages, worth, strict=True))
         return cls(tuple(kinds), mean, ages, rates, trusted, whole)

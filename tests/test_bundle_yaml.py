@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import string
 from contextlib import suppress
 from pathlib import Path
@@ -132,7 +133,8 @@ def test_a_merge_bomb_is_refused() -> None:
     "text", ["[" * 100_000, "- " * 5_000, "{a: " * 5_000, "a:\n" + "\n".join(" " * i + "b:" for i in range(1, 2_000))]
 )
 def test_depth_without_end_is_refused(text: str) -> None:
-    assert "deep" in problem(text).summary
+    # In our words, or in those of a libyaml that has a limit of its own.
+    assert re.search("deep|nesting depth", problem(text).summary)
 
 
 def test_depth_as_far_as_allowed_is_read() -> None:

@@ -188,6 +188,8 @@ class EventsPage(Page):
     def settle(self, height: int) -> None:
         if self.follow and self.count and self.cursor != self.count - 1:
             self.cursor = self.count - 1
+        elif not self.count:
+            self.cursor = 0
         super().settle(height)
 
     def move_to(self, index: int, height: int, *, down: bool = True) -> None:
