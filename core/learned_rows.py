@@ -148,8 +148,7 @@ def _matrix_of(marks: tuple[tuple[str, int, int], ...]) -> tuple[Matrix, tuple[P
         except (OSError, UnicodeDecodeError) as error:
             problems.append(Problem(file, 1, f"cannot be read: {error}"))
     # Only what is wrong with a row by itself counts here: examples may lean on rows that are not among these.
-    bad = check(Matrix([*rows.values(), *(row for row in builtin.rows if row.id not in rows)]))
-    bad = [problem for problem in bad if problem.row in rows]
+    bad = check(Matrix([*rows.values(), *(row for row in builtin.rows if row.id not in rows)]), only=rows)
     problems += bad
     fit = [row for row in rows.values() if row.id not in {problem.row for problem in bad}]
     taken = {row.id for row in fit}

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from .diagnose import diagnose
-from .matcher import Matrix, load_matrix
+from .matcher import Matrix, compiled, load_matrix
 from .model import Failure
 from .patterns import PatternError, expand_macros, unsafe
 from .schema import Problem, Row, SchemaError, known_causes
@@ -33,8 +33,8 @@ _MUTATING = re.compile(
 BENIGN_CAUSE = "none"
 
 
-def check(matrix: Matrix) -> list[Problem]:
-    """Every complaint about the rows; [] means that the matrix may be used.
+def check(matrix: Matrix, only: Container[str] | None = None) -> list[Problem]:
+    """Every complaint about the rows, or about those with an id in `only`; [] means that they may be used.
 
     A row fails on: a duplicate id, an unknown cause, an unsafe regex, a literal outside its regex's reach, a missing
     example, an example that another cause takes or whose entities do not come out, a counterexample that it takes, a
@@ -45,10 +45,14 @@ def check(matrix: Matrix) -> list[Problem]:
     problems.extend(_duplicates(matrix.rows))
     known = {row.id for row in matrix.rows} | {row.cause for row in matrix.rows} | causes
     for row in matrix.rows:
+        if only is not None and row.id not in only:
+            continue
         problems.extend(_problem(row, message) for message in _row_complaints(row, causes, known))
         problems.extend(_patterns(row))
         problems.extend(_examples(row, matrix))
     problems.extend(_circles(matrix))
+    if only is not None:
+        problems = [problem for problem in problems if problem.row in only]
     return sorted(problems, key=lambda each: (each.file, each.line, each.message))
 
 
@@ -101,7 +105,7 @@ def _patterns(row: Row) -> Iterator[Problem]:
         reason = unsafe(expanded)
         if reason:
             yield Problem(row.file, pattern.line, f"unsafe regex: {reason}", row.id)
-        if re.compile(expanded).search(""):
+        elif compiled(pattern.regex).search(""):
             yield Problem(row.file, pattern.line, "regex matches the empty text", row.id)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import re._constants as sre  # type: ignore[import-not-found]
 import re._parser as sre_parse  # type: ignore[import-not-found]
+from functools import lru_cache
 from typing import Any, Final
 
 # Quotes differ between tools and get escaped inside JSON, so every macro takes any of them, or none.
@@ -74,6 +75,7 @@ def derive_literal(expanded: str) -> str:
     return best
 
 
+@lru_cache(maxsize=4096)
 def unsafe(expanded: str) -> str:
     """Why the regex could backtrack without bound, or "" where it cannot.
 
