@@ -240,17 +240,17 @@ class Acting:
 
     async def cancel(self, ref: str, run_id: str, *, confirmed: str = "") -> None:
         """Cancel a run or one task run. Raises Refused, WorkspaceError."""
+        workspace = self._world.open_workspace()
         act = self._act("cancel", ref, ["jobs", "cancel-run", run_id, "--no-wait"], data={"run_id": run_id})
         permit = await self._world.guard.permit(act, confirmed=confirmed)
-        workspace = self._world.open_workspace()
         await self._sent(permit, workspace.cancel(permit, run_id))
         await permit.ended("done")
 
     async def stop(self, ref: str, pipeline_id: str, *, confirmed: str = "") -> None:
         """Stop the active update of a pipeline. Raises Refused, WorkspaceError."""
+        workspace = self._world.open_workspace()
         act = self._act("stop", ref, ["pipelines", "stop", pipeline_id], data={"pipeline_id": pipeline_id})
         permit = await self._world.guard.permit(act, confirmed=confirmed)
-        workspace = self._world.open_workspace()
         await self._sent(permit, workspace.stop_pipeline(permit, pipeline_id))
         await permit.ended("done")
 

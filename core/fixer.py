@@ -97,7 +97,18 @@ async def run_fixer(
         # What it left half done must not be deployed; the restoring itself is not to be cancelled any more.
         await asyncio.shield(asyncio.to_thread(_take_back, before))
         raise
-    return await asyncio.to_thread(_judge, before, rules, ended, words[0], seconds, redactor)
+    judged = asyncio.ensure_future(asyncio.to_thread(_judge, before, rules, ended, words[0], seconds, redactor))
+    try:
+        return await asyncio.shield(judged)
+    except asyncio.CancelledError:
+        # Nobody hears any more what it changed: that stays no more than what it left half done.
+        await asyncio.shield(_judged_and_taken_back(judged, before))
+        raise
+
+
+async def _judged_and_taken_back(judged: asyncio.Future[FixerResult], before: _Before) -> None:
+    await asyncio.wait((judged,))
+    await asyncio.to_thread(_take_back, before)
 
 
 def request(explained: Iterable[Explained], bundle: Bundle, **more: Any) -> dict[str, Any]:

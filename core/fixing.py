@@ -188,17 +188,25 @@ class Fixing:
         failed = await asyncio.to_thread(
             lambda: fixer.request(self._diagnosing.failed(), world.bundle, iteration=iteration)
         )
-        result = await fixer.run_fixer(
-            self.fixer,
-            failed,
-            root=world.root,
-            rules=SyncRules.of(world.bundle),
-            env=world.env,
-            seconds=world.config.fixer_seconds,
-            permit=permit,
-            guard=world.guard,
-            redactor=world.redactor,
-        )
+        try:
+            result = await fixer.run_fixer(
+                self.fixer,
+                failed,
+                root=world.root,
+                rules=SyncRules.of(world.bundle),
+                env=world.env,
+                seconds=world.config.fixer_seconds,
+                permit=permit,
+                guard=world.guard,
+                redactor=world.redactor,
+            )
+        except Refused as refused:
+            await permit.ended("refused", reason=refused.reason)
+            raise
+        except asyncio.CancelledError:
+            # Its edits were taken back.
+            await asyncio.shield(permit.ended("refused", reason="stopped while it was under way"))
+            raise
         if result.refused or not result.files:
             reason = result.refused or "the fixer changed nothing"
             await permit.ended("refused", reason=reason)

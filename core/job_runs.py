@@ -174,11 +174,18 @@ class JobRuns:
         world.status(ref, history=history, progress=progress, progress_unit="tasks" if progress else "")
         if run.run_id == self._focused:
             world.store.set(run=run)
-            await self.load_failures(run)
+            await self._load_for_show(run)
         if not run.state.active:
             await self._record(ref, run)
             for told in self._waiting.pop(run.run_id, ()):
                 told(run)
+
+    async def _load_for_show(self, run: Run) -> None:
+        """As `load_failures`; what cannot be had now must not keep the end of the run from whoever waits for it."""
+        try:
+            await self.load_failures(run)
+        except WorkspaceError as error:
+            self._reach.bad(error)
 
     async def load_failures(self, run: Run, depth: int = 0) -> None:
         """Outputs of the tasks that failed by themselves, the nested runs they started, and what is going on in those.

@@ -401,7 +401,8 @@ class LoopActs:
             self._world.store.set(focus=ref)
 
         def told(ended: Run | Update) -> None:
-            self._world.spawn(self._run_ended(ref, run_id, ended), "run ended")
+            # What went wrong in it is read now; where that fails, the run is followed again, to its end.
+            self._world.spawn(self._runner.attempt(command, self._run_ended(ref, run_id, ended)), "run ended")
 
         if resource is not None and resource.type == "pipelines":
             await self._updates.follow(ref, run_id, told)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Hashable, Sequence
+from collections.abc import Awaitable, Hashable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -150,9 +150,13 @@ class LoopRunner:
 
     async def _carry_out(self, command: Command) -> None:
         assert self.acts is not None
+        await self.attempt(command, self.acts.do(command))
+
+    async def attempt(self, command: Command, work: Awaitable[None]) -> None:
+        """Await `work`, a part of what `command` means: where it cannot be measured, the command is done again."""
         try:
             try:
-                await self.acts.do(command)
+                await work
             except WorkspaceError as error:
                 await self._not_done(command, error)
         except Exception as error:
@@ -316,6 +320,8 @@ class LoopRunner:
             return
         report = ""
         events: list[EngineEvent] = []
+        if outcome is LoopOutcome.VERIFIED:
+            self._note()  # the round without an error is one too
         if self.record is not None:
             self.record = replace(self.record, outcome=outcome.value, reason=reason, ended=_now())
             if outcome is LoopOutcome.ESCALATED:

@@ -69,6 +69,8 @@ class PipelineUpdates:
             return
         if on_end is not None:
             watched.waiting.append(on_end)
+            if watched.update is not None and watched.update.ended:
+                self._look_at(watched)  # else nobody would look at it any more
         if self._world.state.focus == ref:
             self._focus_update(watched)
 
@@ -84,9 +86,12 @@ class PipelineUpdates:
         feed = EventFeed(self._world.workspace.request, resource.id, update_id, log=log, fold=fold)
         watched = Watched(ref, resource.id, update_id, log, fold, feed)
         self._watched[update_id] = watched
+        self._look_at(watched)
+        return watched
+
+    def _look_at(self, watched: Watched) -> None:
         policy = PIPELINE.capped(self._world.config.poll_pipeline_seconds)
         self._world.poller.add(watched.key, lambda: self.look(watched), policy)
-        return watched
 
     @property
     def waited_for(self) -> bool:
