@@ -104,7 +104,7 @@ def to_markdown(record: LoopRecord) -> str:
         f"- workspace: {record.host or 'not known'} as {record.user or 'not known'}"
         + (f" (profile {record.profile})" if record.profile else ""),
         f"- resources: {', '.join(record.keys) or 'none'}",
-        f"- from {record.started} to {record.ended}, {len(record.rounds)} round(s), report {record.loop_id}",
+        f"- from {record.started} to {record.ended}, {_rounds(record)}, report {record.loop_id}",
         "",
     ]
     for round_ in record.rounds:
@@ -132,6 +132,11 @@ def to_markdown(record: LoopRecord) -> str:
     lines += ["", "## To go on", ""]
     lines += _quote("\n".join(commands(record)), "sh")
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _rounds(record: LoopRecord) -> str:
+    count = len(record.rounds)
+    return "1 round" if count == 1 else f"{count} rounds"
 
 
 def commands(record: LoopRecord) -> tuple[str, ...]:
