@@ -182,6 +182,8 @@ def test_an_interrupt_ends_with_130_and_a_final_event(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Whoever started the tests in the background has it ignored, and what is ignored is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdin is not None
     # A whole pipe full: once it is taken, the command is reading.
