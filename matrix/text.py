@@ -35,6 +35,10 @@ _LEVEL_WORD: Final = re.compile(
     r"(?<![A-Za-z_])(TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|FATAL|CRITICAL|SEVERE)(?![A-Za-z_])"
 )
 _LEVEL_KEY: Final = re.compile(r"\blevel=\"?(trace|debug|info|warn|warning|error|fatal)\b", re.IGNORECASE)
+# Tools that write the level of a line in small letters and brackets; they repeat errors of others at any level.
+_SMALL_LEVEL: Final = re.compile(
+    r"[\d:.,\-TZ\s/]{0,40}\[(debug|info|warn|warning|error) {0,2}\](?!.{0,200}(?:rror|xception|FAIL))"
+)
 _CLI_LEVEL: Final = re.compile(r"[\d:.,\-TZ\s/]{0,40}(Warning|Warn|Debug|Info|Error|Recommendation):\s")
 _STAMPED: Final = re.compile(r"[\d\-/]{6,10}[ T][\d:.,]{5,15}Z? (?:TRACE|DEBUG|INFO|WARN) ")
 # What a runner repeats of another program at level INFO is as loud as it was there.
@@ -61,11 +65,13 @@ _STAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,9}Z ?(?:##\[\w
 _GUTTER: Final = re.compile(r"^[\s│╷╵┃║╭╰╮╯─|]{1,80}|[\s│┃║╮╯]{1,80}$")
 _SPACES: Final = re.compile(r"\s+")
 # `\n` inside a JSON string or a Python repr, but not the start of a folder in a Windows path.
-_ESCAPED_BREAK: Final = re.compile(r"\\+[nrt](?![a-z0-9_]{2})|(?<=[.:;,)}\]\s])\\+[nrt]|\\+t(?=at )")
-_LOG_BREAK: Final = re.compile(
-    r"\\+r?\\{0,4}n(?=[\d\[]|[A-Z]{4,8}[ :\[]|Traceback \(most|Caused by: |Error: |[\w.$]{3,120}(?:Error|Exception): )"
+_ESCAPED_BREAK: Final = re.compile(
+    r"(?<!\\)\\{1,12}[nrt](?![a-z0-9_]{2})|(?<=[.:;,)}\]\s])\\{1,12}[nrt]|(?<!\\)\\{1,12}t(?=at )"
 )
-_ESCAPED_QUOTE: Final = re.compile(r"\\+(?=[\"'])")
+_LOG_BREAK: Final = re.compile(
+    r"(?<!\\)\\{1,12}r?\\{0,4}n(?=[\d\[]|[A-Z]{4,8}[ :\[]|Traceback \(most|Caused by: |Error: |[\w.$]{3,120}(?:Error|Exception): )"
+)
+_ESCAPED_QUOTE: Final = re.compile(r"(?<!\\)\\{1,12}(?=[\"'])")
 _ONE_TO_ONE: Final = str.maketrans({"‘": "'", "’": "'", "´": "'", "“": '"', "”": '"', "\u00a0": " "})
 _FRESH: Final = ("Error:", "error:", "Traceback (most recent call last)", "panic:", "Exception in thread", "Error ")
 
@@ -221,6 +227,9 @@ def _own_level(head: str) -> Level:
         if word == "Recommendation":
             return "info"
         return _LEVELS[word.upper()]
+    small = _SMALL_LEVEL.match(head)
+    if small:
+        return _LEVELS[small[1].upper()]
     keyed = _LEVEL_KEY.search(head)
     if keyed:
         return _LEVELS[keyed[1].upper()]
