@@ -64,14 +64,16 @@ _NOT_LETTERS: Final = re.compile(r"[\W\d_]+")
 _STAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,9}Z ?(?:##\[\w{1,12}\])?")
 _GUTTER: Final = re.compile(r"^[\s│╷╵┃║╭╰╮╯─|]{1,80}|[\s│┃║╮╯]{1,80}$")
 _SPACES: Final = re.compile(r"\s+")
+# Of a run of backslashes the first few, from its start on only: a line may be nothing else.
 # `\n` inside a JSON string or a Python repr, but not the start of a folder in a Windows path.
 _ESCAPED_BREAK: Final = re.compile(
-    r"(?<!\\)\\{1,12}[nrt](?![a-z0-9_]{2})|(?<=[.:;,)}\]\s])\\{1,12}[nrt]|(?<!\\)\\{1,12}t(?=at )"
+    r"\\(?<!\\\\)\\{0,11}[nrt](?![a-z0-9_]{2})|(?<=[.:;,)}\]\s])\\{1,12}[nrt]|\\(?<!\\\\)\\{0,11}t(?=at )"
 )
 _LOG_BREAK: Final = re.compile(
-    r"(?<!\\)\\{1,12}r?\\{0,4}n(?=[\d\[]|[A-Z]{4,8}[ :\[]|Traceback \(most|Caused by: |Error: |[\w.$]{3,120}(?:Error|Exception): )"
+    r"\\(?<!\\\\)\\{0,11}r?\\{0,4}n(?=[\d\[]|[A-Z]{4,8}[ :\[]|Traceback \(most|Caused by: |Error: "
+    r"|[\w.$]{3,120}(?:Error|Exception): )"
 )
-_ESCAPED_QUOTE: Final = re.compile(r"(?<!\\)\\{1,12}(?=[\"'])")
+_ESCAPED_QUOTE: Final = re.compile(r"\\(?<!\\\\)\\{0,11}(?=[\"'])")
 _ONE_TO_ONE: Final = str.maketrans({"‘": "'", "’": "'", "´": "'", "“": '"', "”": '"', "\u00a0": " "})
 _FRESH: Final = ("Error:", "error:", "Traceback (most recent call last)", "panic:", "Exception in thread", "Error ")
 
