@@ -132,13 +132,12 @@ def test_rows_of_ones_own_are_checked_listed_and_used(program: Program, folder: 
     assert last["rows"] == len(load_matrix().rows) + 1
 
 
-@pytest.mark.parametrize("folder", [".dbops/matrix", "../home/matrix"])
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("folder", "text", "said"),
     [
-        (OWN.replace("match:", "matsch:"), "unknown field 'matsch'"),
-        (OWN.replace("cause: frob", "benign: true\n  cause: frob"), "a learned row may not"),
-        ("- [\n", "is not YAML"),
+        (".dbops/matrix", OWN.replace("match:", "matsch:"), "unknown field 'matsch'"),
+        ("../home/matrix", OWN.replace("cause: frob", "benign: true\n  cause: frob"), "a learned row may not"),
+        (".dbops/matrix", "- [\n", "is not YAML"),
     ],
 )
 def test_a_row_of_ones_own_with_a_mistake_fails_the_check_and_spoils_nothing(

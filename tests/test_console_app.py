@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from dbops_tui.tui.actions import KeymapError
 from dbops_tui.tui.app import ConsoleApp, Options
 from dbops_tui.widgets.theme import PALETTES
 from snapshot_helper import SIZES, console, screen_lines, screen_text
+from textual.pilot import Pilot
 
 WIDE = SIZES["wide"]
 
@@ -90,16 +92,32 @@ async def test_an_empty_state_is_a_screen_too() -> None:
         assert "no bundle" in screen_text(app)
 
 
-@pytest.mark.parametrize("size", [*SIZES.values(), (20, 5), (10, 3), (3, 1), (250, 70), (109, 24), (110, 24)])
+ALL_SIZES = (*SIZES.values(), (20, 5), (10, 3), (3, 1), (250, 70), (109, 24), (110, 24))
+
+
 @pytest.mark.parametrize("name", list(fake_states.ALL))
-async def test_no_state_breaks_any_size(name: str, size: tuple[int, int]) -> None:
+async def test_no_state_breaks_any_size(name: str) -> None:
     app = console(fake_states.ALL[name]())
+    async with app.run_test(size=WIDE) as pilot:
+        for size, key in zip(ALL_SIZES, cycle("2341"), strict=False):
+            await pilot.resize_terminal(*size)
+            await until(pilot, lambda size=size: app.screen.size == size)  # type: ignore[misc]
+            await holds(app, pilot, size, key)
+
+
+@pytest.mark.parametrize("size", ALL_SIZES)
+async def test_it_begins_in_any_size(size: tuple[int, int]) -> None:
+    app = console(fake_states.failed())
     async with app.run_test(size=size) as pilot:
-        for key in ("2", "3", "4", "1", "j"):
-            await pilot.press(key)
-        lines = screen_lines(app)
-        assert len(lines) == size[1]
-        assert all(len(line) <= size[0] for line in lines)
+        await holds(app, pilot, size, "2", "3", "4", "1", "j")
+
+
+async def holds(app: ConsoleApp, pilot: Pilot[int], size: tuple[int, int], *keys: str) -> None:
+    """Nothing stands outside of the screen after these keys."""
+    await pilot.press(*keys)
+    lines = screen_lines(app)
+    assert len(lines) == size[1]
+    assert all(len(line) <= size[0] for line in lines)
 
 
 async def test_it_lives_through_being_resized_to_almost_nothing_and_back() -> None:
