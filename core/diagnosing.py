@@ -74,7 +74,7 @@ class Diagnosing:
             return []
         await self._jobs.load_failures(run)
         state = self._world.state
-        found = of_run(run, ref, state.outputs, state.child_runs)
+        found = of_run(run, ref, state.outputs, state.child_runs, iterations=state.iterations)
         pipelines = {r.id: r for r in self._world.bundle.resources if r.type == "pipelines" and r.id}
         for index, item in enumerate(found):
             task = self._jobs.task(item.task_run_id)

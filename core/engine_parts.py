@@ -72,7 +72,9 @@ class Parts:
         cli = DatabricksCli(bundle.root, env=env, guard=guard, target=bundle.target, redactor=redactor)
         budget = Budget(config.request_budget_per_minute, clock)
         focused = FOCUSED.beginning(config.poll_focused_seconds)
-        poller = Poller(clock, on_error=self._poll_failed, budget=budget, focused=focused)
+        poller = Poller(
+            clock, on_error=self._poll_failed, on_look=self._count_requests, budget=budget, focused=focused
+        )
         self.world = world = World(
             bundle.root, env, config, clock, redactor, store, guard, cli, budget, poller, target, profile, arming
         )
@@ -114,7 +116,6 @@ class Parts:
 
     def _on_run(self, ref: str, run: Run) -> None:
         self.jobs.on_run(ref, run)
-        self._count_requests()
 
     def _on_new_run(self, ref: str, run: Run) -> None:
         self.overview.new_run(ref, run)

@@ -28,6 +28,8 @@ from .yaml_edit import YamlFile
 
 LOG_TAIL = 20_000
 NO_CLUE = Clue()
+# What stands in the error of a task whose reason is to be read in its log, as dbt's is.
+_SEE_ELSEWHERE = "see run output for details"
 
 # These are not causes: somebody else's failure explains them.
 _FOLLOWERS = frozenset({Outcome.UPSTREAM_FAILED, Outcome.UPSTREAM_CANCELED, Outcome.SKIPPED, Outcome.EXCLUDED})
@@ -83,18 +85,29 @@ def of_deploy(stderr: str, ref: str = "bundle") -> list[Found]:
 
 
 def of_run(
-    run: Run, ref: str, outputs: Mapping[str, TaskOutput], child_runs: Mapping[str, Run] = {}, depth: int = 0
+    run: Run,
+    ref: str,
+    outputs: Mapping[str, TaskOutput],
+    child_runs: Mapping[str, Run] = {},
+    depth: int = 0,
+    iterations: Mapping[str, tuple[TaskRun, ...]] = {},
 ) -> list[Found]:
-    """Every task of a run that failed by itself, nested runs opened; the run's own message where no task has one."""
+    """Every task of a run that failed by itself, nested runs and failed iterations opened as far as their outputs are
+    known; the run's own message where no task has one."""
     found: list[Found] = []
     for task in failed_tasks(run):
         child = child_runs.get(task.run_id)
         if child is not None and depth < 8:
-            inner = of_run(child, ref, outputs, child_runs, depth + 1)
+            inner = of_run(child, ref, outputs, child_runs, depth + 1, iterations)
             if inner:
                 found += inner
                 continue
-        found.append(_of_task(run, task, ref, outputs.get(task.run_id)))
+        loops = [loop for loop in iterations.get(task.run_id, ()) if loop.state.failed and loop.run_id in outputs]
+        for part in loops or [task]:
+            item = _of_task(run, part, ref, outputs.get(part.run_id))
+            # An iteration has a key of its own, which nobody can repair or find in the bundle's YAML.
+            failure = replace(item.failure, task_key=task.task_key)
+            found.append(replace(item, failure=failure, task_key=task.task_key))
     if not found and run.state.failed:
         failure = Failure(
             text=run.state.message or run.state.outcome.value,
@@ -110,7 +123,7 @@ def of_run(
 
 def _of_task(run: Run, task: TaskRun, ref: str, output: TaskOutput | None) -> Found:
     parts = [output.error, output.error_trace] if output else []
-    if not any(parts):
+    if not any(part for part in parts if _SEE_ELSEWHERE not in part):
         parts.append(task.state.message)
         if task.for_each is not None:
             parts += [message for _, message in task.for_each.errors]

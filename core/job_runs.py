@@ -6,7 +6,7 @@ Reads only. What a run came to is told to whoever follows it; an output is asked
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from .changes import progress_of, run_changes, summary_of, with_summary
@@ -17,6 +17,7 @@ from .plain_json import from_plain
 from .reachability import Reachability
 from .run_stats import usual_of, usual_of_runs, usual_of_tasks
 from .runs import Run, TaskOutput, TaskRun
+from .state import RunSummary
 from .watchlist import Watchlist
 from .workspace import WorkspaceError
 from .world import World
@@ -25,6 +26,8 @@ T = TypeVar("T")
 OnEnd = Callable[[Run], None]
 NESTED = 8  # how deep nested runs are opened
 KEPT_OUTPUTS = 2_000
+SOUGHT_PAGES = 10  # of a hundred iterations each, for the first one that failed
+RENEWED = 1_000  # iterations of one task that are read again while they go on
 
 
 class JobRuns:
@@ -150,6 +153,12 @@ class JobRuns:
             past = tuple(s.end_ms - s.start_ms for s in history.history if s.state.succeeded and s.end_ms > s.start_ms)
         return Forecast.of([ms / 1000 for ms in past]) if past else None
 
+    def _with(self, ref: str, run: Run) -> tuple[RunSummary, ...]:
+        """The strip of a job with this run in it."""
+        world = self._world
+        held = world.state.statuses.get(ref)
+        return with_summary(held.history if held else (), summary_of(run), max(1, world.config.history_runs))
+
     # --- what came ---------------------------------------------------------------------------------------------------
 
     def on_run(self, ref: str, run: Run) -> None:
@@ -168,8 +177,7 @@ class JobRuns:
         self._last[run.run_id] = run
         for event in run_changes(ref, before, run, world.clock.now_ms()):
             world.emit(event)
-        held = world.state.statuses.get(ref)
-        history = with_summary(held.history if held else (), summary_of(run), max(1, world.config.history_runs))
+        history = self._with(ref, run)
         progress = progress_of(run) if run.state.active else None
         world.status(ref, history=history, progress=progress, progress_unit="tasks" if progress else "")
         if run.run_id == self._focused:
@@ -192,7 +200,11 @@ class JobRuns:
 
         Raises WorkspaceError where the workspace does not answer; what it has not is left out.
         """
-        nested = [task for task in latest_tasks(run) if task.kind == "run_job" and task.start_ms]
+        latest = latest_tasks(run)
+        for task in latest:
+            if task.for_each is not None:
+                await self._renew_iterations(task)
+        nested = [task for task in latest if task.kind == "run_job" and task.start_ms]
         active = [task for task in nested if task.state.active or self._is_behind(task)]
         failed = failed_tasks(run)
         for task in (*failed, *(task for task in active if task not in failed)):
@@ -226,6 +238,10 @@ class JobRuns:
         child = await self._measured(lambda: world.open_workspace().run(child_id))
         if child is not None and child != held:
             world.store.set(child_runs={**world.state.child_runs, task.run_id: child})
+            # One that began and ended between two lists of active runs is known from here alone.
+            ref = next((r.ref for r in world.bundle.resources if r.type == "jobs" and r.id == child.job_id), "")
+            if ref:
+                world.status(ref, history=self._with(ref, child))
         return child
 
     async def load_output(self, task: TaskRun, *, keep: bool = True) -> TaskOutput | None:
@@ -272,17 +288,46 @@ class JobRuns:
         if (more and not token) or (held and not more):
             return
         page, after = await world.open_workspace().iterations(task.run_id, token)
-        merged = {item.run_id: item for item in (*held, *page)}
-        ordered = sorted(merged.values(), key=lambda item: (not item.state.failed,))
-        world.store.set(
-            iterations={**world.state.iterations, task.run_id: tuple(ordered)},
-            iterations_more={**world.state.iterations_more, task.run_id: after},
-        )
+        self._show_iterations(task, (*held, *page), after)
 
     async def _load_failed_iterations(self, task: TaskRun) -> None:
+        """As many pages as it takes to meet one that failed, and the outputs of the first few that did."""
         await self.load_iterations(task)
-        for item in [each for each in self._world.state.iterations.get(task.run_id, ()) if each.state.failed][:3]:
+        for _ in range(SOUGHT_PAGES - 1):
+            if self._failed_iterations(task):
+                break
+            await self.load_iterations(task, more=True)
+        for item in self._failed_iterations(task)[:3]:
             await self.load_output(item)
+
+    def _failed_iterations(self, task: TaskRun) -> list[TaskRun]:
+        return [item for item in self._world.state.iterations.get(task.run_id, ()) if item.state.failed]
+
+    async def _renew_iterations(self, task: TaskRun) -> None:
+        """Read the pages that somebody opened again, while an iteration in them was still to end."""
+        world = self._world
+        held = world.state.iterations.get(task.run_id, ())
+        if not any(item.state.active for item in held):
+            return
+        found: list[TaskRun] = []
+        token = ""
+        while len(found) < len(held):
+            page, token = await world.open_workspace().iterations(task.run_id, token)
+            found += page
+            if not token or len(found) >= RENEWED:
+                break
+        self._show_iterations(task, (*held, *found), token if len(found) >= len(held) else None)
+
+    def _show_iterations(self, task: TaskRun, iterations: Iterable[TaskRun], more: str | None) -> None:
+        """Those that failed first, each as it was read last; `more` is the token of the next page, None: as it was."""
+        world = self._world
+        merged = {item.run_id: item for item in iterations}
+        ordered = tuple(sorted(merged.values(), key=lambda item: not item.state.failed))
+        tokens = world.state.iterations_more
+        world.store.set(
+            iterations={**world.state.iterations, task.run_id: ordered},
+            iterations_more=tokens if more is None else {**tokens, task.run_id: more},
+        )
 
     # --- shared ------------------------------------------------------------------------------------------------------
 

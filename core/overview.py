@@ -91,10 +91,13 @@ class Overview:
         self._world.poller.add(f"pipeline:{self._known[ref]}", look, PIPELINE)
 
     def new_run(self, ref: str, run: Run) -> None:
-        """Somebody started a run of a job of this bundle."""
+        """Somebody started a run of a job of this bundle: it is followed to its end, on its line at least."""
         world = self._world
         held = world.state.statuses.get(ref)
         history = with_summary(held.history if held else (), summary_of(run), max(1, world.config.history_runs))
         world.status(ref, history=history)
-        if world.state.focus == ref and (world.state.run is None or not world.state.run.state.active):
+        shown = world.state.run if world.state.focus == ref else None
+        if shown is not None and shown.state.active and shown.run_id != run.run_id:
+            self._watchlist.watch(ref, run.run_id, job_id=run.job_id)
+        else:
             world.spawn(self._jobs.follow(ref, run.run_id), "follow")

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from .backoff import PIPELINE
+from .backoff import JOB, PIPELINE
 from .cluster_words import cluster_words
 from .event_feed import EventFeed
 from .event_log import EventLog
@@ -58,6 +58,7 @@ class PipelineUpdates:
         self._reach = reach
         self._watched: dict[str, Watched] = {}
         self._focused = ""  # update id
+        self._next_of = ""  # the pipeline whose update on show has ended, so that the next one is waited for
         self._retries: dict[str, str] = {}  # update id -> the update by which the platform tried again
 
     # --- what is watched ---------------------------------------------------------------------------------------------
@@ -120,6 +121,7 @@ class PipelineUpdates:
 
     def blur(self) -> None:
         """No update is looked at; one that has ended and that nobody waits for is let go."""
+        self._wait_for_next(None)
         self._focused = ""
         for update_id, watched in tuple(self._watched.items()):
             if watched.update is not None and watched.update.ended and not watched.waiting:
@@ -133,7 +135,31 @@ class PipelineUpdates:
     def _focus_update(self, watched: Watched) -> None:
         self._focused = watched.update_id
         self._world.poller.focus([watched.key])
+        self._wait_for_next(watched if watched.update is not None and watched.update.ended else None)
         self._show(watched)
+
+    def _wait_for_next(self, ended: Watched | None) -> None:
+        """While the update on show has ended, the next one is looked for: anybody may start it, the platform too."""
+        if self._next_of and (ended is None or self._next_of != ended.pipeline_id):
+            self._world.poller.remove(f"next:{self._next_of}")
+            self._next_of = ""
+        if ended is None or self._next_of:
+            return
+        ref, self._next_of = ended.ref, ended.pipeline_id
+
+        async def look() -> Look:
+            updates = await self.load_strip(ref)
+            shown = self._watched.get(self._focused)
+            if shown is None or shown.ref != ref or shown.update is None or not updates:
+                return Look()
+            if updates[0].update_id == shown.update_id or updates[0].creation_ms < shown.update.creation_ms:
+                return Look()
+            newer = self._watch(ref, updates[0].update_id)
+            if newer is not None:
+                self._focus_update(newer)
+            return Look(changed=True)
+
+        self._world.poller.add(f"next:{self._next_of}", look, JOB, begin="after")
 
     def _show(self, watched: Watched) -> None:
         if watched.update_id != self._focused or watched.update is None:
@@ -225,6 +251,8 @@ class PipelineUpdates:
                 waiting, watched.waiting = watched.waiting, []
                 for told in waiting:
                     told(update)
+            if ended and watched.update_id == self._focused:
+                self._wait_for_next(watched)
             return Look(changed=bool(new) or before is None or before.state != update.state, ended=ended)
 
     def _tell(self, watched: Watched, before: Update | None, new: Sequence[PipelineEvent]) -> None:

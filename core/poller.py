@@ -34,6 +34,7 @@ class Poller:
 
     `on_error(key, error)` hears of each look that failed; it is repeated by its own back-off, and where the error says
     that the workspace is unreachable, throttles or wants a sign-in, everything waits for one thing that tries.
+    `on_look()` hears of the end of each look, once it is known when the next one is due.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Poller:
         *,
         seed: int | None = None,
         on_error: Callable[[str, Exception], None] | None = None,
+        on_look: Callable[[], None] | None = None,
         budget: Budget | None = None,
         share: float = SHARE,
         focused: Policy = FOCUSED,
@@ -50,6 +52,7 @@ class Poller:
         self.clock = clock
         self._random = Random(seed)
         self._on_error = on_error
+        self._on_look = on_look
         self._allowance = Allowance(budget, share, clock) if budget is not None else None
         self._shares = Shares(self._allowance, clock)
         self._focused_policy = focused
@@ -290,6 +293,8 @@ class Poller:
             item.flying = False
             self._flights.pop(item, None)
             self._tell()
+            if self._on_look is not None:
+                self._on_look()
 
     def _saw(self, item: Item, look: Look) -> None:
         self._answered()

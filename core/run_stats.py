@@ -165,8 +165,28 @@ def share_of_task(task: TaskRun, iterations: Sequence[TaskRun] = ()) -> Share | 
     stats = task.for_each
     if stats is None or not stats.total or task.state.active:
         return None
-    failed = tuple(loop.task_key for loop in iterations if loop.state.failed)
+    names = iteration_names(iterations)
+    failed = tuple(names[loop.run_id] for loop in iterations if loop.state.failed)
     return Share(min(stats.succeeded, stats.total), stats.total, "iterations", failed)
+
+
+def iteration_names(iterations: Sequence[TaskRun]) -> dict[str, str]:
+    """What tells the iterations of a `for_each` apart, by run id: the values of the parameters in which they differ.
+
+    All of them have the same task key, which is the name of those that say nothing of their input.
+    """
+    seen: dict[str, str] = {}
+    differ: dict[str, None] = {}
+    for loop in iterations:
+        for name, value in loop.parameters:
+            if seen.setdefault(name, value) != value:
+                differ[name] = None
+    # A single one differs from none: then all that it was given tells which it is.
+    telling = differ if len(iterations) > 1 else seen
+    return {
+        loop.run_id: ", ".join(value for name, value in loop.parameters if name in telling and value) or loop.task_key
+        for loop in iterations
+    }
 
 
 def share_of_result(text: str) -> Share | None:

@@ -336,7 +336,9 @@ class RunShapes:
         if outcome.trace:
             answer["error_trace"] = outcome.trace
         if kind == "notebook_task":
-            answer["notebook_output"] = {"result": outcome.result, "truncated": False} if outcome.result else {}
+            limit = self.store.quirks.output_limit
+            told = {"result": outcome.result[:limit], "truncated": len(outcome.result) > limit}
+            answer["notebook_output"] = told if outcome.result else {}
         elif kind == "sql_task":
             warehouse = str(spec[kind].get("warehouse_id") or "")
             answer["sql_output"] = {
@@ -351,5 +353,5 @@ class RunShapes:
         elif kind == "dbt_task":
             answer["dbt_output"] = {"artifacts_headers": {}, "artifacts_link": f"{self.store.host}/dbt/{run_id}.tar.gz"}
         if outcome.logs:
-            answer["logs"] = outcome.logs
-            answer["logs_truncated"] = False
+            answer["logs"] = outcome.logs[: self.store.quirks.output_limit]
+            answer["logs_truncated"] = len(outcome.logs) > self.store.quirks.output_limit

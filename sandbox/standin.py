@@ -15,6 +15,7 @@ from .standin_bundle import Bundle
 from .standin_client import Client, CliError
 from .standin_run import LEGACY
 from .standin_run import run as run_resource
+from .standin_schema import json_schema
 from .standin_state import VERSION, Deployment, State
 from .standin_yaml import Stop
 
@@ -61,6 +62,7 @@ FLAGS: dict[str, dict[str, str]] = {
     "bundle summary": {"force-pull": BOOL, "include-locations": BOOL},
     "bundle destroy": {"auto-approve": BOOL, "force-lock": BOOL},
     "bundle debug list-targets": {},
+    "bundle schema": {},
     "auth describe": {"sensitive": BOOL, "host": TEXT},
     "auth profiles": {"skip-validate": BOOL},
     "version": {},
@@ -359,6 +361,11 @@ def _list_targets(arguments: Arguments) -> int:
     return 0
 
 
+def _schema(arguments: Arguments) -> int:
+    print(json.dumps(json_schema(), indent=2))
+    return 0
+
+
 def _describe(arguments: Arguments) -> int:
     try:
         client = Client.from_env()
@@ -399,6 +406,7 @@ VERBS: dict[str, Callable[[Arguments], int]] = {
     "bundle destroy": _destroy,
     "bundle summary": _summary,
     "bundle debug list-targets": _list_targets,
+    "bundle schema": _schema,
     "auth describe": _describe,
     "auth profiles": _profiles,
 }

@@ -205,3 +205,43 @@ def _value_part(tree: Tree, value: Any, path: str, name: str) -> Iterator[Diagno
         values = " ".join(ENUMS[name])
         text = f'invalid value "{value}" for enum field. Valid values are [{values}]'
         yield Diagnostic("Warning", text, (path,), tree.place(path))
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of a bundle as far as this module knows it: names of fields, and words of enums.
+
+    A place of which the fields are not known takes any.
+    """
+    depends = {"depends_on": _list(_object(KNOWN["depends_on"]))}
+    repeated = {"for_each_task": _object(KNOWN["for_each_task"], {"task": _object(TASK, depends)})}
+    task = _object(TASK, depends | repeated)
+    job = {
+        "tasks": _list(task),
+        "parameters": _list(_object(KNOWN["parameters"])),
+        "schedule": _object(KNOWN["schedule"]),
+        "queue": _object(KNOWN["queue"]),
+    }
+    records = {kind: _map(_object(fields, job if kind == "jobs" else {})) for kind, fields in RECORDS.items()}
+    below = {
+        "bundle": _object(BUNDLE),
+        "workspace": _object(WORKSPACE),
+        "variables": _map(_object(VARIABLE)),
+        "resources": _object(RESOURCES, records),
+    }
+    target = _object(TARGET, {name: below[name] for name in ("bundle", "workspace", "resources")})
+    return _object(TOP, below | {"targets": _map(target)})
+
+
+def _object(fields: frozenset[str], known: dict[str, Any] | None = None) -> dict[str, Any]:
+    below = {name: _object(KNOWN[name]) for name in fields & TASK_KINDS & KNOWN.keys()}
+    below |= {name: {"type": "string", "enum": list(ENUMS[name])} for name in fields & ENUMS.keys()}
+    below |= known or {}
+    return {"type": "object", "properties": {name: below.get(name, {}) for name in sorted(fields)}}
+
+
+def _map(value: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": value}
+
+
+def _list(value: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": value}

@@ -132,11 +132,13 @@ class Quirks:
 
     unknown_enums: emit states and codes that no client knows. shuffle_events: pipeline events out of order.
     late_events_ms: an event becomes visible this much after its timestamp. extra_keys: unknown keys in replies.
+    output_limit: characters of an exit value or a log that get-output gives.
     """
 
     unknown_enums: bool = False
     shuffle_events: bool = False
     late_events_ms: int = 0
+    output_limit: int = 5_000_000
     extra_keys: bool = False
 
 

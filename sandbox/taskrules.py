@@ -104,7 +104,7 @@ def perform(
     path = source_path(task)
     setup = _setup_ms(work)
     if not path or (task.get("notebook_task") or {}).get("source") == "GIT":
-        return _plain(work, setup)
+        return _plain(work, setup, scenario, strikes)
     source = source or read_source(files, path)
     if source is None:
         return _missing(work, path)
@@ -309,9 +309,16 @@ def _missing(work: Work, path: str) -> Outcome:
     )
 
 
-def _plain(work: Work, setup: int) -> Outcome:
-    """A task without source in the workspace: wheel, jar, dbt, dashboard, alert. It succeeds."""
+def _plain(work: Work, setup: int, scenario: Scenario | None, strikes: Strikes) -> Outcome:
+    """A task without source in the workspace: wheel, jar, dbt, dashboard, alert. It succeeds, unless a rule whose path
+    is `task:` and its key strikes: then the rule's error is its log, as dbt would have it."""
     seconds = 6 + zlib.crc32(f"{work.seed}:{work.task.get('task_key')}".encode()) % 30
+    for rule in scenario.rules if scenario is not None else ():
+        if rule.path == f"task:{work.task.get('task_key')}" and (not rule.times or strikes(rule, "")):
+            took = int(rule.seconds or seconds) * 1000
+            return Outcome(
+                False, setup, took, logs=rule.error + "\n", code=rule.code, type=rule.type, message=WORKLOAD_FAILED
+            )
     logs = ""
     if work.task.get("dbt_task"):
         logs = "Running with dbt=1.10.4\nDone. PASS=1 WARN=0 ERROR=0 SKIP=0 TOTAL=1\n"

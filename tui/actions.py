@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ..core.runs import Run
 from ..widgets.line_view import MOVES
+from ..widgets.run_nodes import latest_and_older
 from .scene import Scene
 
 Confirm = Literal["none", "y", "typed"]
@@ -96,9 +98,17 @@ def _repairable(scene: Scene) -> str:
         return "no run is on show"
     if scene.run.state.active:
         return "the run has not ended yet"
-    if not scene.run.state.failed and not any(task.state.failed for task in scene.run.tasks):
+    if not scene.run.state.failed and not _left_failed(scene.run):
         return "nothing of this run has failed"
     return _writable(scene)
+
+
+def _left_failed(run: Run) -> bool:
+    """Whether a task has failed in its newest attempt: what a retry or a repair made good counts no more."""
+    if not any(task.state.failed for task in run.tasks):
+        return False
+    latest, _ = latest_and_older(run.tasks)
+    return any(task.state.failed for task in latest)
 
 
 def _task_repairable(scene: Scene) -> str:

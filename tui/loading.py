@@ -27,6 +27,7 @@ class Loading:
         self._log_of: object = None  # the run as it was when the log of its running task was asked for
         self._history_of: dict[str, str] = {}  # ref -> the newest run when its history was asked for
         self._trend_of: set[str] = set()  # updates for which the one before was asked for
+        self._opened_of: object = None  # the run as it was when the updates of its pipeline tasks were asked for
         self._excerpt_of: object = None
 
     def look(self) -> None:
@@ -35,6 +36,7 @@ class Loading:
         task = app.panes.chosen_task(app.state)
         if task is not None and task.start_ms:
             self._output(task)
+        self._updates_of_tasks()
         self._history()
         self._trend()
         self._excerpt()
@@ -55,6 +57,18 @@ class Loading:
                 return
             self._loaded.add(task.run_id)
         app.spawn(app.engine.load_output(task.run_id), "output")
+
+    def _updates_of_tasks(self) -> None:
+        """The updates that pipeline tasks started and that were opened, once for each look at the run, to their end."""
+        app, state = self._app, self._app.state
+        if not state.child_updates or self._opened_of is state.run:
+            return
+        self._opened_of = state.run
+        runs = [run for run in (state.run, *state.child_runs.values()) if run is not None]
+        for task in (task for run in runs for task in run.tasks if task.pipeline_id):
+            update = state.child_updates.get(task.run_id)
+            if update is not None and not update.ended:
+                app.spawn(app.engine.expand(task.run_id), "expand")
 
     def _history(self) -> None:
         """Past runs or updates where they are looked at, and again when there is a newer one."""

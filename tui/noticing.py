@@ -57,6 +57,11 @@ class Noticing:
             app.focus_wish = after.focus
             app.panes.resources.show(after.bundle, after.statuses, after.focus)
             app.panes.resources.go_to(after.focus, app.views["resources"].body_height)
+        tried, again = before.update, after.update
+        if again is not None and again.cause == "RETRY_ON_FAILURE" and tried is not None and tried.failed:
+            old, new = tried.update_id, again.update_id
+            if new != old and again.pipeline_id == tried.pipeline_id:
+                app.say(f"update {old[:8]} failed; the platform tries again as {new[:8]}", "warn", seconds=60)
         if after.focus != before.focus or (after.run and before.run and after.run.run_id != before.run.run_id):
             app.panes.marked = frozenset()
         if after.diagnoses and after.diagnoses != before.diagnoses:

@@ -1,0 +1,1 @@
+select account, total / days as mean from {{ ref('stg_ledger') }}
