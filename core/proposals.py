@@ -12,7 +12,7 @@ from ..matrix.model import Diagnosis, Fix, Location
 from .patches import PatchRefused
 from .propose_context import SAFE_CONFIDENCE, Context, Proposer
 from .propose_dependencies import import_places, missing_module
-from .propose_fields import enum_value, nearest_field
+from .propose_fields import enum_value, missing_field, nearest_field
 from .propose_names import MOST_PLACES, made_in_the_bundle, suggested_name, wrong_name
 from .propose_references import declared_twice, include_matches_nothing, not_included, reference, wrong_path
 from .propose_runs import makers, named_first, with_retry, with_safe_commands
@@ -32,6 +32,7 @@ PROPOSERS: dict[str, tuple[Proposer, ...]] = {
     "wrong_job_reference_field": (job_reference,),
     "invalid_notebook_parameters": (notebook_parameters,),
     "unknown_config_field": (task_type, job_reference, notebook_parameters, nearest_field),
+    "missing_required_field": (missing_field,),
     "invalid_enum_value": (enum_value,),
     "invalid_parameter_value": (enum_value,),
     "variable_not_defined": (reference,),

@@ -15,6 +15,7 @@ from .propose_context import Context, best_match, in_places, yaml_proposal
 from .yaml_edit import Splice, Spot, YamlFile
 
 _SURE = 0.8
+_UNKNOWN = re.compile(r"unknown field: ([\w-]{1,100})")
 # How the CLI and the API word a value that is none of those allowed (CLI: validate/enum; Jobs API: MALFORMED_REQUEST).
 _ALLOWED = r"\[?(?P<allowed>[\w, |'\"-]{1,2000})\]?"
 _ENUMS = (
@@ -59,6 +60,14 @@ def nearest_field(diagnosis: Diagnosis, context: Context) -> list[Fix]:
     if not right:
         return []
     return _renamed(context, found, wrong, right, confidence)
+
+
+def missing_field(diagnosis: Diagnosis, context: Context) -> list[Fix]:
+    """A required field that is not there: the CLI warned of one with nearly its name, which nobody knows."""
+    right = diagnosis.entities.get("field", "").split(".")[-1]
+    wrong, ratio, alone = best_match(right, _UNKNOWN.findall(context.text))
+    found = _spots_of_key(diagnosis, context, wrong) if right and wrong else []
+    return _renamed(context, found, wrong, right, 0.95 if ratio > _SURE and alone else 0.7)
 
 
 def enum_value(diagnosis: Diagnosis, context: Context) -> list[Fix]:

@@ -125,6 +125,21 @@ def test_retail_is_mended_by_two_safe_patches_and_then_runs(play: Callable[[str]
         assert not played.run("orchestrator").state.failed
 
 
+def test_a_misspelt_field_becomes_the_nearest_that_the_cli_knows_there(play: Callable[[str], Any]) -> None:
+    with play("same-class") as played:
+        file = next(path for path in sorted(played.root.rglob("*.yml")) if "notebook_path" in path.read_text())
+        before = file.read_text()
+        file.write_text(before.replace("notebook_path", "notebok_path", 1))
+        refused = played.cli("bundle", "deploy")
+        assert refused.returncode == 1
+        schema = json.loads(played.cli("bundle", "schema").stdout)
+        fix = best(explain(of_deploy(refused.stderr), load_bundle(played.root), schema=schema))
+        assert fix.title == "notebok_path → notebook_path"
+        played.apply(fix)
+        assert file.read_text() == before
+        assert played.cli("bundle", "deploy").returncode == 0
+
+
 def test_the_same_mistake_in_a_sibling_is_mended_in_one_change_set(play: Callable[[str], Any]) -> None:
     with play("same-class") as played:
         assert played.cli("bundle", "deploy").returncode == 0
