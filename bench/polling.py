@@ -10,12 +10,12 @@ import asyncio
 import heapq
 import json
 import math
-import selectors
 import statistics
 import sys
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -27,53 +27,13 @@ from dbops_tui.core.poller import Poller
 from dbops_tui.core.runs import Outcome, Run, RunState
 from dbops_tui.core.watchlist import Watchlist
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from virtual_time import EPOCH_MS, VirtualClock, VirtualLoop
+
 ANSWER = 0.1  # seconds that any request takes; what it tells is as of when it was sent
 PAGE = 25  # runs on a page of runs/list
-EPOCH_MS = 1_760_000_000_000
 PAST = 25  # past runs of each job that are known
 MINUTE, HOUR = 60.0, 3600.0
-
-# --- time that passes only when nobody has anything to do -------------------------------------------------------------
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock jumps to whatever is due next."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        super().__init__(_Jump(self))
-
-    def time(self) -> float:
-        return self.now
-
-
-class _Jump(selectors.SelectSelector):
-    def __init__(self, loop: VirtualLoop) -> None:
-        super().__init__()
-        self._loop = loop
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:
-            raise RuntimeError("everything waits for something that never comes")
-        self._loop.now += max(0.0, timeout)
-        return []
-
-
-class VirtualClock:
-    """The loop's time, as the engine wants it."""
-
-    def __init__(self, loop: VirtualLoop) -> None:
-        self._loop = loop
-
-    def monotonic(self) -> float:
-        return self._loop.now
-
-    def now_ms(self) -> int:
-        return EPOCH_MS + int(self._loop.now * 1000)
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(max(0.0, seconds))
-
 
 # --- how long runs take -----------------------------------------------------------------------------------------------
 
