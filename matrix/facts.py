@@ -310,6 +310,7 @@ _SIGNS: Final[tuple[tuple[int, re.Pattern[str]], ...]] = tuple(
         (37, r"(?<!\d)\d{1,5} of \d{1,5} (?:ERROR|FAIL) (?:\d{1,9} )?\w.{0,200}|Unhandled error while executing"),
         (35, r"Exit code: [1-9]\d{0,2}\b|exit status [1-9]\d{0,2}\b"),
         (35, r"SQLSTATE: [0-9A-Z]{5}"),
+        (32, r"(?<![\w.])ERROR:[\w.]{1,120}:.{0,80}?(?:[Ee]rror|[Ee]xception|[Ff]ailed)\b.{0,200}"),
         (30, r"\bFATAL\b.{1,200}|\bCRITICAL\b.{1,200}"),
     )
 )

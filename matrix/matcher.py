@@ -336,7 +336,7 @@ def _confirm(signal: Signal, passage: Passage, start: int, end: int) -> Hit | No
             return None
         return Hit(signal, start, end) if sentence_end or _EXCEPTION_TAIL.match(text, end) else None
     token = signal.token.rstrip("*")
-    if text[start:end] != token or before.isalnum() or before in "_.$":
+    if text[start:end] != token or before.isalnum() or before in "_.$/":
         return None
     if signal.token.endswith("*"):
         while end < len(text) and (text[end].isupper() or text[end].isdigit() or text[end] in "_."):
