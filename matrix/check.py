@@ -17,6 +17,7 @@ from .model import Failure
 from .patterns import PatternError, expand_macros, unsafe
 from .schema import Problem, Row, SchemaError, known_causes
 from .text import Passage, numbered
+from .words import gaps
 
 _DESTRUCTIVE_WORDS = re.compile(
     r"--full-refresh\b|\bDROP\s+(?:TABLE|SCHEMA|CATALOG|VIEW|VOLUME)\b|\bTRUNCATE\b|\bDELETE\s+FROM\b|\brm -r|\bfs rm\b"
@@ -38,7 +39,8 @@ def check(matrix: Matrix, only: Container[str] | None = None) -> list[Problem]:
 
     A row fails on: a duplicate id, an unknown cause, an unsafe regex, a literal outside its regex's reach, a missing
     example, an example that another cause takes or whose entities do not come out, a counterexample that it takes, a
-    destructive fix that is not marked, a `supersedes` of nothing or in a circle, a check query that is not read-only.
+    destructive fix that is not marked, a `supersedes` of nothing or in a circle, a check query that is not read-only,
+    words that break off where no entity is known.
     """
     problems: list[Problem] = []
     causes = known_causes()
@@ -89,6 +91,14 @@ def _row_complaints(row: Row, causes: frozenset[str], known: set[str]) -> Iterat
         not _READ_ONLY.match(row.check_sql) or _MUTATING.search(row.check_sql) or ";" in row.check_sql
     ):
         yield "check_sql is not one read-only statement"
+    for template in (
+        row.title,
+        row.explanation,
+        *(words for fix in row.fixes for words in (fix.title, fix.risk or "")),
+    ):
+        broken = gaps(template)
+        if broken:
+            yield f"reads {broken!r} where its entities are not known"
     if not row.examples:
         yield "has no example"
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from . import facts
+from . import facts, words
 from .excerpt import passage_of
 from .matcher import STRENGTH_RANK, Hit, Matrix, Signal, load_matrix
 from .model import Diagnosis, Evidence, Failure, Fix, Location
@@ -38,8 +38,6 @@ _NO_FAILURE_CODES: Final = frozenset(
         "WORKSPACE_UPDATE",
     )
 )
-_PLACEHOLDER: Final = re.compile(r"\{([a-z_][a-z_0-9]*)\}")
-_SENTENCE: Final = re.compile(r"(?<=[.!?])\s+")
 _NUMBERED: Final = re.compile(r"_\d$")
 _RELATIVE_FILE: Final = re.compile(
     r"(?!\[|<|[A-Za-z]:|/)[\w.\-/ ]{1,300}\.(?:ya?ml|py|sql|ipynb|json|r|scala)", re.IGNORECASE
@@ -240,7 +238,7 @@ def _diagnosis(
     for name, value in _all_facts(failure, passage, candidate.start, candidate.end, closely).items():
         found.setdefault(name, value)
     for name, template in row.entities.items():
-        value = _fill(template, found)
+        value = words.fill(template, found)
         if value:
             found.setdefault(name, value)
     return Diagnosis(
@@ -248,15 +246,15 @@ def _diagnosis(
         row=row.id,
         category=row.category,
         confidence=min(ceiling, _confidence(candidate.rank)),
-        title=_title(row.title, found),
-        explanation=_sentences(row.explanation, found),
+        title=words.title(row.title, found),
+        explanation=words.sentences(row.explanation, found),
         evidence=passage.evidence(candidate.start, candidate.end),
         entities=found,
         location=_location(found),
         retryable=row.retryable,
         destructive=row.destructive,
         fixes=tuple(_fixes(row, found)),
-        check_sql=_fill(row.check_sql, found) if row.check_sql else None,
+        check_sql=words.fill(row.check_sql, found) if row.check_sql else None,
         docs_url=row.docs,
         task_keys=(failure.task_key,) if failure.task_key else (),
     )
@@ -348,43 +346,19 @@ def _location(found: dict[str, str]) -> Location | None:
 
 def _fixes(row: Row, found: dict[str, str]) -> Iterator[Fix]:
     for template in row.fixes:
-        command = _fill(template.command, found) if template.command else ""
-        title = _open(template.title, found)
+        command = words.fill(template.command, found) if template.command else ""
+        title = words.step(template.title, found)
         if template.command and not command:
             # A command with a gap must not be runnable: it is shown as words.
-            title = f"{title}: {_open(template.command, found)}"
+            title = f"{title}: {words.with_gaps(template.command, found)}"
         yield Fix(
             kind=template.kind,
             title=title,
             command=command or None,
-            risk=_sentences(template.risk, found) if template.risk else None,
+            risk=words.sentences(template.risk, found) if template.risk else None,
             wait_seconds=template.wait_seconds,
         )
 
 
 def _confidence(rank: int) -> float:
     return round(min(0.98, 0.3 + 0.7 * min(rank % _LEARNED_RANK if rank < 2 * _LEARNED_RANK else rank, 98) / 100), 2)
-
-
-def _fill(template: str, found: dict[str, str]) -> str:
-    """The template with its placeholders, or "" when one of them is not known."""
-    if any(name not in found for name in _PLACEHOLDER.findall(template)):
-        return ""
-    return _PLACEHOLDER.sub(lambda name: found[name[1]], template)
-
-
-def _open(template: str, found: dict[str, str]) -> str:
-    """The template with its placeholders, those not known as `<name>`."""
-    return _PLACEHOLDER.sub(lambda name: found.get(name[1], f"<{name[1]}>"), template)
-
-
-def _title(template: str, found: dict[str, str]) -> str:
-    words = _PLACEHOLDER.sub(lambda name: found.get(name[1], ""), template)
-    words = re.sub(r"\s*[\"'`(\[]\s*[\"'`)\]]", "", words)
-    return re.sub(r"\s+([.,:;])", r"\1", re.sub(r"\s{2,}", " ", words)).strip(" :,")
-
-
-def _sentences(template: str, found: dict[str, str]) -> str:
-    parts = _SENTENCE.split(template.strip())
-    filled = [words for part in parts if (words := _fill(part, found))]
-    return " ".join(filled) if filled else _title(template, found)

@@ -8,7 +8,8 @@ A row file is `matrix/rows/<category>.yaml`, a YAML list of rows:
       cause: unresolved_column             # a label of rows/_causes.yaml
       category: spark_sql                  # optional; the file's name without .yaml otherwise
       title: "Column {column} does not exist"
-      explanation: "Plain words; {entity} placeholders; a sentence with an unknown entity is left out."
+      explanation: "Plain words; {entity} placeholders; a later sentence with an unknown entity is left out."
+                                           # `[ at line {line}]`: words that go with their entity, in any template
       match:                               # any one of these signals is enough
         codes: [INIT_SCRIPT_FAILURE]       # termination codes, cluster reason codes, library error codes
         facts: [CANCELED]                  # the same, taken from structured facts alone: too plain a word for texts
