@@ -292,6 +292,10 @@ def _signals_of(row: Row) -> Iterator[tuple[Signal, tuple[str, ...]]]:
             if kind == "exception":
                 literal = literal.rsplit(".", 1)[-1].rsplit("$", 1)[-1]
             yield Signal(row, kind, rank, token), (literal,)
+            if kind == "code" and "_" in token:
+                # Pages of the workspace write the code in words: "Reason: Driver Unreachable".
+                words = Pattern(literals=(f"reason: {literal.rstrip('_').replace('_', ' ').lower()}",))
+                yield Signal(row, "pattern", rank, pattern=words), words.literals
     for pattern in row.match.patterns:
         yield Signal(row, "pattern", STRENGTH_RANK[pattern.strength], pattern=pattern), pattern.literals
 
