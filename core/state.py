@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from ..matrix.model import Diagnosis, Fix
 from .bundle import Bundle
-from .pipelines import Pipeline, PipelineEvent, Update
 from .runs import Run, RunState, TaskOutput, TaskRun
 from .stages import LoopOutcome, Stage
+
+if TYPE_CHECKING:
+    from ..matrix.model import Diagnosis, Fix
+    from .pipelines import Pipeline, PipelineEvent, Update
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from ..core.bundle import Resource
 from ..core.runs import Run, TaskRun
 from ..core.state import State
-from ..matrix.model import Diagnosis
 from ..widgets.cli_page import CliPage
 from ..widgets.details import flow_lines, resource_lines, run_lines, task_lines, update_lines
 from ..widgets.diagnosis import DiagnosisPage, Excerpt, short_note
@@ -28,6 +27,7 @@ from ..widgets.words import clock, duration
 
 if TYPE_CHECKING:
     from ..core.run_stats import Share
+    from ..matrix.model import Diagnosis
     from ..widgets.events import EventsPage
     from ..widgets.graph import GraphPage
     from ..widgets.history import HistoryPage
@@ -65,6 +65,7 @@ class Panes:
         self.tab = "task"
         self.room = 0  # cells for the names of the tabs; 0 is any number
         self.marked: frozenset[str] = frozenset()  # task keys, or datasets, chosen for what comes next
+        self.partly: frozenset[str] = frozenset()  # runs that failed in so few of their items that it is a warning
         self.excerpt: Excerpt | None = None
         self._of_pipeline = False  # whether the history on show is that of a pipeline
         self._graph_of: tuple[object, ...] = ()
@@ -124,7 +125,8 @@ class Panes:
     def show(self, state: State, now_ms: int) -> None:
         """Fill every page from `state`; pages whose part of it is the same do nothing."""
         glyphs = self.glyphs
-        self.resources.show(state.bundle, state.statuses, state.focus)
+        self._note_share(state)
+        self.resources.show(state.bundle, state.statuses, state.focus, self.partly)
         notes = self._notes_of(state.diagnoses)
         runs = (self.run, self.run_timeline) if self.tab == "timeline" else (self.run,)
         parts = Parts(
@@ -185,6 +187,9 @@ class Panes:
         else:
             lines = []
         self.task.set_lines(lines, empty=[(("Nothing is chosen.", "muted"),)])
+        shown = self.run.item()
+        name = (shown.name or shown.task.task_key) if shown is not None and task is not None else ""
+        self.output.of = (span(name, "muted"),) if name else ()
         self.output.may_grow(task is not None and task.state.active)
         output = state.outputs.get(task.run_id) if task is not None else None
         seen = (task, output)
@@ -318,7 +323,7 @@ class Panes:
             return
         sign, role = state_look(run.state, glyphs)
         words = state_words(run.state)
-        share = self._share_of(state) if run.state.failed else None
+        share = self._share_of(state)
         if share is not None:
             sign, role = glyphs.partly, "warn"
             words = f"partly: {share.succeeded:,} of {share.total:,} {share.unit}"
@@ -340,6 +345,13 @@ class Panes:
         if repairs:
             title.append((f" {glyphs.dot} repair {repairs}", "muted"))
         self.run.set_head(tuple(title), tuple(aside))
+
+    def _note_share(self, state: State) -> None:
+        """Keep in mind whether the run on show is a warning only: its line says so also when another one is."""
+        run = state.run
+        if run is None or run.state.active or (run.run_id in self.partly) == (self._share_of(state) is not None):
+            return
+        self.partly ^= {run.run_id}
 
     def _share_of(self, state: State) -> Share | None:
         """How much of the run succeeded, where that makes its failure a warning; worked out once for each state."""

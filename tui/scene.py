@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..core.bundle import Resource
-from ..core.pipelines import Flow, PipelineEvent, Update
 from ..core.runs import Run, TaskRun
 from ..core.stages import LoopOutcome, Stage
 from ..core.state import State
-from ..matrix.model import Diagnosis
 from ..widgets.strips import is_production, is_read_only
 from .layout import Pane
 
 if TYPE_CHECKING:
+    from ..core.pipelines import Flow, PipelineEvent, Update
+    from ..matrix.model import Diagnosis
     from .app import ConsoleApp
 
 

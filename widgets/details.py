@@ -9,17 +9,18 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..core.bundle import Resource
-from ..core.pipelines import Flow, Update
 from ..core.runs import Run, TaskRun
 from ..core.state import ResourceStatus, Usual
 from .glyphs import Glyphs, pipeline_look, state_look, state_words
 from .page import TextLine
+from .run_nodes import never_ran
 from .spans import Spans, paragraphs, span
 from .theme import linked
 from .update_tree import trend
 from .words import ago, brief, count, duration, iso_clock, moment, size, until
 
 if TYPE_CHECKING:
+    from ..core.pipelines import Flow, Update
     from ..core.run_stats import Share
     from ..core.schedules import Trigger
 
@@ -138,7 +139,7 @@ def task_lines(
         share = share_of_task(task, iterations)
         lines += share_lines(share) if share is not None and share.enough() else []
     lines += _state_lines(task.state.message, task.state.code, task.state.life, task.state.result)
-    if task.start_ms:
+    if task.start_ms and not never_ran(task):
         lines.append(fact("started", moment(task.start_ms)))
         elapsed = task.elapsed_ms(now_ms)
         lines.append(fact("took", _time_words(elapsed, task.queue_ms, task.setup_ms, task.execution_ms)))

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..core.state import CheckResult
-from ..matrix.model import Diagnosis, Edit, Evidence, Fix, Location
 from .glyphs import Glyphs
 from .page import TextLine, TextPage
 from .spans import Span, Spans, cells, crop, pad, paragraphs, span
 from .words import plural
+
+if TYPE_CHECKING:
+    from ..matrix.model import Diagnosis, Edit, Evidence, Fix, Location
 
 LABEL = 10
 _VERDICTS = {
