@@ -66,7 +66,8 @@ class JobRuns:
         """Show the latest run of this job, and keep it up to date."""
         world = self._world
         resource = world.resource(ref)
-        followed = next((run_id for run_id in self._waiting if self._ref_of(run_id) == ref), "")
+        # The one that was started last, where a job may run several times at once, or queues.
+        followed = next((run_id for run_id in reversed(self._waiting) if self._ref_of(run_id) == ref), "")
         world.store.set(run=None, update=None, previous_update=None, events=(), task_usual={})
         if followed:
             self._focus_run(followed)

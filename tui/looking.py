@@ -446,7 +446,9 @@ def _failed_node(node: Any) -> bool:
 
 def _task_text(node: Any) -> str:
     task = getattr(node.data, "task", None)
-    return f"{task.task_key} {task.state.outcome.value} {node.data.note}" if isinstance(task, TaskRun) else ""
+    if not isinstance(task, TaskRun):
+        return ""
+    return f"{task.task_key} {node.data.name} {task.state.outcome.value} {node.data.note}"
 
 
 def _goes_on(running: tuple[str, ...]) -> Any:

@@ -55,7 +55,7 @@ class Noticing:
         if after.focus != before.focus and after.focus not in app.asked:
             # The engine went there by itself: then the cursor goes along. What a person asked for may come late.
             app.focus_wish = after.focus
-            app.panes.resources.show(after.bundle, after.statuses, after.focus)
+            app.panes.resources.show(after.bundle, after.statuses, after.focus, app.panes.partly)
             app.panes.resources.go_to(after.focus, app.views["resources"].body_height)
         tried, again = before.update, after.update
         if again is not None and again.cause == "RETRY_ON_FAILURE" and tried is not None and tried.failed:

@@ -76,12 +76,17 @@ class Operations(Looking):
         declared = parameters_of(resource)
         fields = [Field(name, value, f"default {value}" if value else "") for name, value in declared]
         marked = ", ".join(self._marked_tasks()) if resource.ref == self.app.state.focus else ""
-        hint = "task keys, comma-separated; +key with what it needs, key+ with what follows"
+        hint = "comma-separated; +key also what it needs, key+ what follows"
         fields.append(Field("only tasks", marked, hint))
         note = "" if declared else "The job declares no parameters."
 
         def filled(values: dict[str, str]) -> None:
             only = tuple(part.strip() for part in values.pop("only tasks").split(",") if part.strip())
+            known = self._task_keys(resource)
+            unknown = [key for key in only if key.strip("+") not in known] if known else []
+            if unknown:
+                self.app.say(f"{resource.key} has no task {', '.join(unknown)}", "warn")
+                return
             changed = {name: values[name] for name, value in declared if values[name] != inert(value)}
             plan = plans.run(self.app.scene(), resource, changed, only)
             self.ask(
@@ -153,6 +158,14 @@ class Operations(Looking):
                 self.engine.repair(run.run_id, keys, asked.name == "dependents", confirmed=word)
             ),
         )
+
+    def _task_keys(self, resource: Resource) -> set[str]:
+        """The tasks of a job as its YAML declares them, and as the run on show has them."""
+        declared = resource.config.get("tasks")
+        tasks = declared if isinstance(declared, list) else []
+        keys = {str(task["task_key"]) for task in tasks if isinstance(task, dict) and task.get("task_key")}
+        run = self.app.state.run if resource.ref == self.app.state.focus else None
+        return keys.union(task.task_key for task in run.tasks) if run is not None else keys
 
     def _chosen_tasks(self) -> list[TaskRun]:
         """The marked tasks of the run on show, in their order; without any the one under the cursor.

@@ -13,7 +13,7 @@ from ..core.run_stats import share_of_task
 from ..core.runs import Run
 from .glyphs import Glyphs, pipeline_look, state_look, state_words
 from .graph import GraphNode
-from .run_nodes import latest_and_older
+from .run_nodes import latest_and_older, never_ran
 from .spans import Span, Spans, span
 from .update_tree import flow_note
 from .words import duration, shared_prefix
@@ -30,7 +30,7 @@ def task_nodes(run: Run, glyphs: Glyphs) -> list[GraphNode]:
         if share is not None and share.enough():
             sign, role, words = glyphs.partly, "warn", f"partly: {share.words}"
         note: list[Span] = [span(words, role)]
-        if task.end_ms and task.start_ms:
+        if task.end_ms and task.start_ms and not never_ran(task):
             note.append((f"  {duration(task.end_ms - task.start_ms)}", "muted"))
         if task.condition_outcome:
             note.append(span(f"  is {task.condition_outcome}", "muted"))

@@ -19,6 +19,7 @@ from .words import plural
 _DBT = re.compile(r"Done\. PASS=(\d+) WARN=(\d+) ERROR=(\d+) SKIP=(\d+)(?: NO-OP=\d+)? TOTAL=(\d+)")
 _DBT_FAILED = re.compile(r"(?:Failure|\w+ Error) in (?:model|test|seed|snapshot|unit_test) (\S+)(?: \(([^)\n]+)\))?")
 _STEP = re.compile(r"\[Step (\d{1,4})/(\d{1,4})\]([^\n]*)", re.IGNORECASE)
+_ARROW = re.compile(r"^-+>\s+\d+[^\n]*", re.MULTILINE)  # how IPython marks the line that raised
 _MAX_LINES = 5_000
 _FAILED_WORDS = frozenset({"failed", "failure", "error", "false"})
 
@@ -31,12 +32,20 @@ def last_step(text: str) -> tuple[int, int, str] | None:
     return int(steps[-1][1]), int(steps[-1][2]), steps[-1][3].strip()
 
 
+def _step_of_trace(trace: str) -> tuple[int, int, str] | None:
+    """As `last_step`, of the lines of code that a trace shows; those below the one it died in never ran."""
+    arrows = list(_ARROW.finditer(trace))
+    step = last_step(trace[: arrows[-1].end()] if arrows else trace)
+    # The line stands there as it was written, with the quotes and brackets behind it.
+    return (*step[:2], step[2].rstrip("\"');,")) if step is not None else None
+
+
 def output_lines(task: TaskRun | None, output: TaskOutput | None, glyphs: Glyphs = UNICODE) -> list[TextLine]:
     """The lines of the Output tab for one task run."""
     if output is None:
         return []
     lines: list[TextLine] = []
-    step = last_step(output.logs) or last_step(output.error_trace)
+    step = last_step(output.logs) or _step_of_trace(output.error_trace)
     if step is not None:
         lines += [_step_line(step, task, glyphs), TextLine()]
     summary = [*_items_lines(output.result, glyphs), *_dbt_lines(output.logs, glyphs)]
@@ -228,7 +237,7 @@ def _value_role(value: Any) -> str:
 
 
 class LogPage(TextPage):
-    """Lines that may be many: follows the end, scrolls sideways, and finds text."""
+    """Lines that may be many: follows the end, scrolls sideways, and finds text. `of` names what they are of."""
 
     can_follow = True
 
@@ -237,6 +246,22 @@ class LogPage(TextPage):
         self.can_follow = self.follow = follow
         self.needle: re.Pattern[str] | None = None
         self._hit = -1
+        self._of: Spans = ()
+
+    @property
+    def of(self) -> Spans:
+        """Whose lines they are, for the right end of the title."""
+        return self._of
+
+    @of.setter
+    def of(self, name: Spans) -> None:
+        if name != self._of:
+            self._of = name
+            self.touch_head()
+
+    def head_aside(self) -> Spans:
+        follow = super().head_aside()
+        return (*self._of, *((("  ", ""), *follow) if self._of and follow else follow))
 
     def may_grow(self, grows: bool) -> None:
         """Whether more lines are to come: then its end can be followed (`G`)."""

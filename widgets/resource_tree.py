@@ -36,11 +36,13 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One resource with its status; `focused` is what the console follows."""
+    """One resource with its status; `focused` is what the console follows. `partly` are the ids of those of its runs
+    that failed in few of their items."""
 
     resource: Resource
     status: ResourceStatus | None
     focused: bool = False
+    partly: frozenset[str] = frozenset()
 
 
 Item = Group | Entry
@@ -60,17 +62,26 @@ class ResourcePage(OutlinePage[Item]):
         self._held: dict[str, Node[Item]] = {}
         self._seen: tuple[object, ...] = ()
 
-    def show(self, bundle: Bundle | None, statuses: dict[str, ResourceStatus], focus: str) -> None:
-        """Show the resources of `bundle`; entries that do not differ keep their node."""
-        seen = (bundle, statuses, focus)
-        if len(self._seen) == 3 and all(a is b for a, b in zip(seen, self._seen, strict=True)):
+    def show(
+        self,
+        bundle: Bundle | None,
+        statuses: dict[str, ResourceStatus],
+        focus: str,
+        partly: frozenset[str] = frozenset(),
+    ) -> None:
+        """Show the resources of `bundle`; entries that do not differ keep their node. `partly` are the ids of runs
+        that failed in so few of their items that it is a warning."""
+        seen = (bundle, statuses, focus, partly)
+        if len(self._seen) == 4 and all(a is b for a, b in zip(seen, self._seen, strict=True)):
             return
         self._seen = seen
         nodes: list[Node[Item]] = []
         for type_, members in _grouped(bundle):
             nodes.append(self._node(f"@{type_}", 0, Group(type_, len(members)), branch=True))
             for resource in members:
-                entry = Entry(resource, statuses.get(resource.ref), resource.ref == focus)
+                status = statuses.get(resource.ref)
+                few = partly.intersection(run.id for run in status.history) if partly and status is not None else ()
+                entry = Entry(resource, status, resource.ref == focus, frozenset(few))
                 nodes.append(self._node(resource.ref, 1, entry))
         self._held = {node.key: node for node in nodes}
         self.set_nodes(nodes)
@@ -83,7 +94,10 @@ class ResourcePage(OutlinePage[Item]):
         failing = sum(
             1
             for node in self.nodes
-            if isinstance(node.data, Entry) and (last := _last(node.data)) is not None and last.state.failed
+            if isinstance(node.data, Entry)
+            and (last := _last(node.data)) is not None
+            and last.state.failed
+            and last.id not in node.data.partly
         )
         aside: Spans = ((f"{failing} failed", "error"),) if failing else ((f"{total}", "faint"),)
         self.set_head((("Resources", ""),), aside)
@@ -109,7 +123,7 @@ class ResourcePage(OutlinePage[Item]):
             count = "" if self.is_open(node) else f"  {data.count}"
             return ((f"{twist} ", "faint"), (group_name(data.type), "muted+b"), (count, "faint"))
         sign, role, right = self._state(data, look)
-        strip = history_strip(data.status.history if data.status else (), glyphs, mono=look.mono)
+        strip = history_strip(data.status.history if data.status else (), glyphs, mono=look.mono, partly=data.partly)
         right_width = 12 if width >= 34 else 8 if width >= 26 else 0
         strip_width = STRIP if width >= 34 and any(text.strip() for text, _ in strip) else STRIP * (width >= 34)
         room = width - 4 - (right_width + 1 if right_width else 0) - (strip_width + 1 if strip_width else 0)
@@ -137,7 +151,7 @@ class ResourcePage(OutlinePage[Item]):
             layer = _LAYERS.get(resource.layer, "")
             return glyphs.quiet, "faint", (word or layer, "faint")
         sign, role = state_look(last.state, glyphs)
-        if status is not None and status.progress is not None and last.state.active:
+        if status is not None and status.progress is not None and status.progress[1] and last.state.active:
             done, total = status.progress
             return sign, role, (f"{done}/{total} {status.progress_unit}".strip(), role)
         end = last.end_ms or (look.now_ms if last.state.active else 0)
@@ -151,12 +165,16 @@ class ResourcePage(OutlinePage[Item]):
                     return sign, role, (f"{_slow(elapsed)}, slow", "warn")
                 return sign, role, (f"{_slow(elapsed)} of ~{brief(usual.median_ms)}", role)
             return sign, role, (f"{state_words(last.state)} {_slow(elapsed)}".strip(), role)
+        if last.id in entry.partly:
+            return glyphs.partly, "warn", ("partly", "warn")
         if last.state.succeeded:
             return sign, role, (brief(elapsed) if elapsed else "", "muted")
         return sign, role, span(state_words(last.state), role)
 
 
-def history_strip(history: tuple[RunSummary, ...], glyphs: Glyphs, *, mono: bool = False) -> Spans:
+def history_strip(
+    history: tuple[RunSummary, ...], glyphs: Glyphs, *, mono: bool = False, partly: frozenset[str] = frozenset()
+) -> Spans:
     """The last runs, oldest first, in exactly STRIP cells: height is the duration against the longest, colour the
     state; where colours cannot be told apart a failed run is drawn as its sign."""
     shown = history[:STRIP][::-1]
@@ -164,7 +182,7 @@ def history_strip(history: tuple[RunSummary, ...], glyphs: Glyphs, *, mono: bool
     longest = max(times, default=0) or 1
     line: list[Span] = [(" " * (STRIP - len(shown)), "")]
     for run, ms in zip(shown, times, strict=True):
-        sign, role = state_look(run.state, glyphs)
+        sign, role = (glyphs.partly, "warn") if run.id in partly else state_look(run.state, glyphs)
         if run.state.active or (mono and run.state.failed):
             line.append((sign, role))
         else:
@@ -183,7 +201,8 @@ def _grouped(bundle: Bundle | None) -> list[tuple[str, list[Resource]]]:
 
 def _same(a: Item, b: Item) -> bool:
     if isinstance(a, Entry) and isinstance(b, Entry):
-        return a.resource is b.resource and a.focused == b.focused and (a.status is b.status or a.status == b.status)
+        same = (a.focused, a.partly) == (b.focused, b.partly)
+        return same and a.resource is b.resource and (a.status is b.status or a.status == b.status)
     return a == b
 
 

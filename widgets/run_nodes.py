@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..core.pipelines import Flow, Update
 from ..core.runs import Outcome, Run, TaskOutput, TaskRun
 from ..core.state import Usual
 from .outline import Node
@@ -18,9 +17,15 @@ from .update_tree import flows_in_order
 from .words import shared_prefix
 
 if TYPE_CHECKING:
+    from ..core.pipelines import Flow, Update
     from ..core.run_stats import Share
 
 _FOLLOWERS = frozenset({Outcome.UPSTREAM_FAILED, Outcome.UPSTREAM_CANCELED})
+_NEVER_RAN = _FOLLOWERS | {Outcome.SKIPPED, Outcome.EXCLUDED, Outcome.DISABLED}
+# What the platform says of a task where it says nothing: the state in words tells the same, or the output tells more.
+_SAYS_NOTHING = frozenset(
+    {"in run", "workload failed, see run output for details", "this task is disabled.", "task is disabled"}
+)
 _MAX_DEPTH = 8
 
 
@@ -28,12 +33,14 @@ _MAX_DEPTH = 8
 class TaskItem:
     """A task run as the outline shows it. `note` is the short reason; `attempt` > 0 names an older attempt.
 
+    `name` is what stands there for it: the task's key, or of an iteration what it was given.
     `during` says in which repair it ran; `share` how much of it succeeded, where that makes its failure a warning;
     `update` is the one that a pipeline task started.
     """
 
     task: TaskRun
     note: str = ""
+    name: str = ""
     attempt: int = 0
     because: str = ""  # what holds this one back: the task that failed, or the condition that went the other way
     critical: bool = False
@@ -123,9 +130,10 @@ class RunNodes:
             loops = parts.iterations.get(task.run_id, ())
             held_back = followers.get(task.task_key, ())
             share = self._share(task, child, loops) if task.state.failed else None
+            inner = _failed_inside(child) if child is not None and task.state.failed else ""
             item = TaskItem(
                 task,
-                parts.notes.get(task.task_key) or _reason(task, parts.outputs.get(task.run_id)),
+                parts.notes.get(task.task_key) or _reason(task, parts.outputs.get(task.run_id)) or inner,
                 because=_not_taken(task, branches),
                 critical=task.task_key in critical,
                 during=during.get(task.run_id, ""),
@@ -151,7 +159,9 @@ class RunNodes:
             )
             for old in attempts:
                 note = _reason(old, parts.outputs.get(old.run_id))
+                # Two attempts within one repair are told apart by their number.
                 label = during.get(old.run_id, "")
+                label = "" if label == during.get(task.run_id) else label
                 nodes.append(
                     self._node(old.run_id, depth + 1, TaskItem(old, note, attempt=old.attempt + 1, during=label))
                 )
@@ -170,15 +180,22 @@ class RunNodes:
 
     def _loops(self, task: TaskRun, loops: Sequence[TaskRun], depth: int, nodes: list[Node[RunItem]]) -> None:
         """The iterations of a `for_each` that are loaded, those that failed first, and the line that loads more."""
-        parts = self._parts
+        if not loops:
+            return
+        from ..core.run_stats import iteration_names  # here, because the first paint needs none
+
+        parts, names = self._parts, iteration_names(loops)
         for loop in sorted(loops, key=lambda t: not t.state.failed):
             note = _reason(loop, parts.outputs.get(loop.run_id))
-            nodes.append(self._node(loop.run_id, depth, TaskItem(loop, note, iteration=True)))
-        left = task.for_each.total - len(loops) if task.for_each is not None else 0
+            nodes.append(self._node(loop.run_id, depth, TaskItem(loop, note, names[loop.run_id], iteration=True)))
+        stats = task.for_each
+        left = stats.total - len(loops) if stats is not None else 0
+        bad = stats.failed - sum(loop.state.failed for loop in loops) if stats is not None else 0
         token = parts.more.get(task.run_id)
-        if loops and (token or (token is None and left > 0)):
-            words = f"{left:,} more iterations: Enter" if left > 0 else "more iterations: Enter"
-            nodes.append(self._node(f"{task.run_id}/more", depth, Extra(words)))
+        if token or (token is None and left > 0):
+            words = f"{left:,} more iterations" if left > 0 else "more iterations"
+            words += f", {bad:,} of them failed" if bad > 0 else ""
+            nodes.append(self._node(f"{task.run_id}/more", depth, Extra(f"{words}: Enter")))
 
     def _share(self, task: TaskRun, child: Run | None, loops: Sequence[TaskRun]) -> Share | None:
         """How much of a task that failed succeeded, where that is enough for it to be a warning."""
@@ -232,6 +249,11 @@ def latest_and_older(tasks: tuple[TaskRun, ...]) -> tuple[list[TaskRun], dict[st
         else:
             older.setdefault(task.task_key, []).append(task)
     return list(newest.values()), older
+
+
+def never_ran(task: TaskRun) -> bool:
+    """Whether a task was passed over; the platform gives it times all the same, of a moment."""
+    return task.state.outcome in _NEVER_RAN and (task.end_ms or task.start_ms) - task.start_ms < 1000
 
 
 def repairs_of(run: Run) -> dict[str, str]:
@@ -328,4 +350,12 @@ def _reason(task: TaskRun, output: TaskOutput | None) -> str:
     text = (output.error if output is not None else "") or task.state.message
     if not text or task.state.succeeded:
         return ""
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+    first = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return "" if first.lower() in _SAYS_NOTHING else first
+
+
+def _failed_inside(child: Run) -> str:
+    """Which tasks of a nested run failed by themselves."""
+    latest, _ = latest_and_older(child.tasks)
+    keys = [task.task_key for task in latest if task.state.failed and task.state.outcome not in _FOLLOWERS]
+    return f"in {', '.join(keys[:3])}" + (f" and {len(keys) - 3} more" if len(keys) > 3 else "") if keys else ""

@@ -13,7 +13,7 @@ from .beam import Part, Window, axis, beam, window_of
 from .glyphs import Glyphs, pipeline_look, state_look, state_words
 from .outline import Node, OutlinePage
 from .page import NO_TICK, Look, Tick
-from .run_nodes import Extra, FlowItem, Parts, RunItem, RunNodes, TaskItem, latest_and_older
+from .run_nodes import Extra, FlowItem, Parts, RunItem, RunNodes, TaskItem, latest_and_older, never_ran
 from .spans import Span, Spans, cells, pad, span
 from .update_tree import flow_note, flow_progress
 from .words import count, duration, iso_ms
@@ -126,7 +126,8 @@ class RunPage(OutlinePage[RunItem]):
         mark = glyphs.chosen if data.marked else " "
         head = f"{indent}{twist}"
         name = pad(span(_name(node))[0], label_width - cells(head) - 3)
-        elapsed = duration(task.elapsed_ms(look.now_ms)) if task.start_ms else glyphs.dash
+        start_ms = 0 if never_ran(task) else task.start_ms
+        elapsed = duration(task.elapsed_ms(look.now_ms)) if start_ms else glyphs.dash
         line: list[Span] = [
             (head, "faint"),
             (mark, "accent+b"),
@@ -135,9 +136,9 @@ class RunPage(OutlinePage[RunItem]):
             (f"{elapsed:>8} ", "muted"),
         ]
         if bar_width:
-            end = task.end_ms or (look.now_ms if task.start_ms else 0)
+            end = (task.end_ms or look.now_ms) if start_ms else 0
             parts = _time_parts(task, glyphs) if self.timeline else ()
-            line += beam(self._window, task.start_ms, end, bar_width, role, glyphs, parts=parts)
+            line += beam(self._window, start_ms, end, bar_width, role, glyphs, parts=parts)
             if self.timeline:
                 line.append((f" {glyphs.critical}" if data.critical else "  ", "warn"))
             else:
@@ -240,7 +241,7 @@ def _for_each(task: TaskRun) -> list[Span]:
 def _name(node: Node[RunItem]) -> str:
     if isinstance(node.data, FlowItem):
         return node.data.name
-    return node.data.task.task_key if isinstance(node.data, TaskItem) else ""
+    return (node.data.name or node.data.task.task_key) if isinstance(node.data, TaskItem) else ""
 
 
 def run_progress(run: Run) -> tuple[int, int]:
