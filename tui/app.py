@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import threading
 import time
@@ -190,6 +191,9 @@ class ConsoleApp(App[int], inherit_bindings=False):
         self.call_after_refresh(self._after_first_paint)
 
     def _after_first_paint(self) -> None:
+        if not gc.isenabled():
+            gc.freeze()  # what the program itself is made of is never looked through
+            gc.enable()
         if self.clock_on:
             self._clock_timer = self.set_interval(1.0, self._tick)
         self.spawn(self._start_engine(), "engine")
