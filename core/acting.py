@@ -166,12 +166,10 @@ class Acting:
             reason = result.blocked_reason or "the CLI did not say what it started"
             await permit.ended("unknown", reason=reason)
             return Begun(reason=reason, unknown=True)
-        if _may_have_arrived(result):
-            await permit.ended("unknown", reason=result.blocked_reason)
-            return Begun(reason=result.blocked_reason, unknown=True)
         reason = result.blocked_reason or result.summary
-        if result.outcome == "failed":
-            # What failed is no proof that nothing was started: an answer can be lost in more ways than have words.
+        if result.exit_code >= 0:
+            # That it failed is no proof that nothing was started: an answer can be lost in more ways than have words,
+            # and what the CLI asks after the start can fail by itself.
             try:
                 seen = await self._lookup.new_since(resource, before)
             except WorkspaceError:
@@ -180,6 +178,9 @@ class Acting:
             if seen.run_id:
                 await permit.ended("done", run_id=seen.run_id, url=seen.url, adopted=True)
                 return Begun(seen.run_id, reason, url=seen.url, kind="started")
+            if _may_still_arrive(result):
+                await permit.ended("unknown", reason=reason)
+                return Begun(reason=reason, unknown=True)
         await permit.ended("refused", reason=reason, stderr=result.text[-KEPT_STDERR:])
         return Begun(reason=reason, blocked=result.outcome == "blocked")
 
@@ -320,12 +321,13 @@ class Acting:
         return result.outcome
 
 
-def _may_have_arrived(result: CliResult) -> bool:
-    """Whether a start that failed on its way may be under way all the same: the line broke, or timed out."""
-    if result.exit_code < 0 or result.outcome != "blocked":
-        return False
+def _may_still_arrive(result: CliResult) -> bool:
+    """Whether a start that failed on its way may be carried out all the same, a little later."""
     text = result.text.lower()
-    return any(word in text for word in _ON_THE_WAY)
+    return result.outcome == "blocked" and any(word in text for word in _ON_THE_WAY)
 
 
-_ON_THE_WAY = ("connection reset", "timeout", "timed out", "deadline exceeded", " 50", "eof", "internal", "gateway")
+_ON_THE_WAY = (
+    *("connection reset", "timeout", "timed out", "deadline exceeded", " 50", "eof", "internal", "gateway"),
+    *("too long", "temporarily", "unavailable"),
+)
