@@ -678,6 +678,23 @@ async def test_what_an_earlier_console_left_is_said_once() -> None:
 # --- ringing ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("size", "pane"), [((80, 24), "diagnosis"), (WIDE, "resources")])
+async def test_where_one_pane_is_on_screen_a_failure_brings_its_diagnosis(size: tuple[int, int], pane: str) -> None:
+    app = console(fake_states.running())
+    async with app.run_test(size=size) as pilot:
+        await publish(pilot, app, fake_states.failed())
+        assert app.pane == pane
+        assert "unresolved_column" in screen_text(app)
+
+
+async def test_it_leaves_a_pane_that_somebody_went_to() -> None:
+    app = console(fake_states.running())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("2")
+        await publish(pilot, app, fake_states.failed())
+        assert app.pane == "run"
+
+
 async def test_it_rings_once_for_a_new_failure_and_never_again_for_the_same() -> None:
     app = console(fake_states.failed())
     written: list[str] = []

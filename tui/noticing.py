@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from ..core.stages import Stage
 from ..core.state import State
 
 if TYPE_CHECKING:
@@ -49,6 +50,11 @@ class Noticing:
         started = after.run is not None and (before.run is None or before.run.run_id != after.run.run_id)
         if started and after.run is not None and after.run.state.active and panes.tab == "cli":
             panes.tab = "task"
+        begun = after.update is not None and (
+            before.update is None or before.update.update_id != after.update.update_id
+        )
+        if begun and after.update is not None and not after.update.ended and panes.tab == "cli":
+            panes.tab = "events"
 
     def _go_along(self, before: State, after: State) -> None:
         app = self._app
@@ -66,6 +72,9 @@ class Noticing:
             app.panes.marked = frozenset()
         if after.diagnoses and after.diagnoses != before.diagnoses:
             self._go_to_failure(after)
+            if not app.layout_now.wide and app.pane == "resources" and after.loop.stage is not Stage.IDLE:
+                # Where only one pane is on screen, this is the one that the loop goes on from.
+                app.go_to_pane("diagnosis")
 
     def _go_to_failure(self, state: State) -> None:
         """Put the cursor of the run on the task that is the root cause, unless somebody is reading the run."""
