@@ -12,6 +12,7 @@ from typing import Any
 
 from . import loop as machine
 from .acting import Acting, Begun
+from .bundle import Resource
 from .diagnosing import Diagnosing
 from .events import Check, FixAppliedEvent, IdentityKnown, RunStartedEvent, Verified
 from .failures import latest_tasks
@@ -254,8 +255,19 @@ class LoopActs:
     async def _start(self, command: machine.StartRun) -> None:
         await self._begin(command.ref)
 
-    async def _begin(self, ref: str) -> None:
+    async def _known(self, ref: str) -> Resource | None:
+        """The resource with its id: without that, what is started of it could neither be followed nor found again."""
         resource = self._world.resource(ref)
+        if resource is None or resource.id or resource.type not in ("jobs", "pipelines"):
+            return resource
+        await self._truth.ask()
+        resource = self._world.resource(ref)
+        if resource is not None and not resource.id and self._state.deploy_first:
+            raise WorkspaceError("server", f"the summary of what was deployed does not tell the id of {ref}")
+        return resource
+
+    async def _begin(self, ref: str) -> None:
+        resource = await self._known(ref)
         if resource is None or resource.type not in ("jobs", "pipelines"):
             await self._not_started(ref, "it is no job or pipeline of this bundle")
             return
@@ -396,7 +408,7 @@ class LoopActs:
 
     async def _follow(self, command: machine.Follow) -> None:
         ref, run_id = command.ref, command.run_id
-        resource = self._world.resource(ref)
+        resource = await self._known(ref)
         if not self._world.state.focus:
             self._world.store.set(focus=ref)
 

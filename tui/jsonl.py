@@ -61,7 +61,11 @@ def line_of(body: dict[str, Any]) -> str:
         text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     except ValueError:
         text = json.dumps(_finite(body), ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "replace").decode()
+    text = text.encode("utf-8", "replace").decode()
+    if text.isprintable():
+        return text
+    # What a terminal could obey is written as JSON writes it elsewhere too: whoever reads the line gets the same.
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
 def _finite(value: Any) -> Any:

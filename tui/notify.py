@@ -89,4 +89,4 @@ def copy(text: str, write: Write, env: Mapping[str, str] = os.environ, *, folder
     encoded = base64.b64encode(data).decode("ascii")
     # tmux answers OSC 52 itself (set-clipboard); the passthrough would need allow-passthrough, which is off by default.
     write(f"\x1b]52;c;{encoded}\x07")
-    return f"sent to the clipboard: {' '.join(text.split())[:60]}"
+    return f"sent to the clipboard: {harmless(' '.join(text.split())[:60])}"
