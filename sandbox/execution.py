@@ -6,6 +6,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from . import scenario as scenarios
+from . import statements
 from .http import Json
 from .runengine import RunEngine
 from .runjson import RunShapes
@@ -37,6 +38,10 @@ class Execution:
         now = self.store.now_ms()
         self.updates.settle(now)
         self.runs.settle(now)
+
+    def statement_answer(self, text: str) -> Json | None:
+        """What a warehouse answers to a statement that only looks; None for any other."""
+        return statements.answer(self.store, self.store.scenario, text)
 
     def job_deleted(self, job_id: int) -> None:
         """A job goes: its active runs are cancelled."""

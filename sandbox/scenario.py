@@ -96,6 +96,8 @@ class Scenario:
     rules: tuple[Rule, ...] = ()
     usual: tuple[Usual, ...] = ()
     seed_events: int = 0
+    tables: tuple[tuple[str, str], ...] = ()
+    """(name, "column type, column type") of the tables in the bundle's schemas, for whoever asks a warehouse."""
     options: Json = field(default_factory=dict)
 
 
@@ -127,10 +129,12 @@ def _merged(name: str, data: Json, base: Scenario | None, path: Path) -> Scenari
     usual = _records(Usual, data.get("usual"), path)
     defects = _records(Defect, data.get("defects"), path)
     settled: Json = {key: value for key, value in data.items() if key not in ("rules", "usual", "defects", "run")}
+    if "tables" in settled:
+        settled["tables"] = tuple((str(key), str(value)) for key, value in dict(settled["tables"]).items())
     if "run" in data or base is None:
         settled["run"] = tuple(data.get("run") or ("orchestrator",))
     if base is not None:
-        kept = ("bundle", "target", "run", "time_scale")
+        kept = ("bundle", "target", "run", "time_scale", "tables")
         settled = {**{key: getattr(base, key) for key in kept}, **settled}
         # A scenario's own rules come first: the first that matches decides.
         rules, usual = (*rules, *base.rules), (*usual, *base.usual)

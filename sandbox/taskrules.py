@@ -217,8 +217,10 @@ def _unknown_column(rule: Rule, source: Source) -> Struck | None:
     return None
 
 
-def message_of(rule: Rule, struck: Struck, path: str, cluster: str = "") -> str:
-    """The rule's error with its blanks filled in."""
+def message_of(
+    rule: Rule, struck: Struck, path: str, cluster: str = "", parameters: Mapping[str, str] | None = None
+) -> str:
+    """The rule's error with its blanks filled in; `{parameters.NAME}` is what the task was given."""
     text = rule.error or rule.state_message
     blanks = {
         "{name}": struck.name,
@@ -226,6 +228,7 @@ def message_of(rule: Rule, struck: Struck, path: str, cluster: str = "") -> str:
         "{input}": struck.input,
         "{path}": path,
         "{cluster}": cluster,
+        **{f"{{parameters.{name}}}": value for name, value in (parameters or {}).items()},
     }
     for blank, value in blanks.items():
         text = text.replace(blank, value)
@@ -233,7 +236,7 @@ def message_of(rule: Rule, struck: Struck, path: str, cluster: str = "") -> str:
 
 
 def _fails_by_rule(rule: Rule, struck: Struck, source: Source, work: Work, setup: int, full_ms: int) -> Outcome:
-    message = message_of(rule, struck, source.path, work.cluster_name)
+    message = message_of(rule, struck, source.path, work.cluster_name, work.parameters)
     share = struck.line / max(1, len(source.lines))
     took = int(rule.seconds * 1000) if rule.seconds else max(1000, int(full_ms * share))
     if rule.state_message and not rule.error:

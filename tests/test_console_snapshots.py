@@ -46,6 +46,12 @@ SCREENS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def nothing_goes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a slow machine the resource under the cursor would be followed before the picture is taken."""
+    monkeypatch.setattr("dbops_tui.tui.app.FOCUS_AFTER", 3600.0)
+
+
 @pytest.mark.parametrize("size", list(SIZES))
 @pytest.mark.parametrize("screen", list(SCREENS))
 async def test_a_screen_looks_as_it_was_left(screen: str, size: str) -> None:

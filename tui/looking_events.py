@@ -50,7 +50,9 @@ class LookingAtEvents:
         for head, names in (("type", types), ("flow", flows)):
             for name, number in names.most_common(LIST_LIMIT):
                 if " " not in name:
-                    choices.append(Choice(f"{head}:{name} ", name, f"{head}, {short_count(number)} events"))
+                    choices.append(
+                        Choice(f"{head}:{name} ", name, f"{head}, {short_count(number)} event{'s' * (number != 1)}")
+                    )
 
         def chosen(typed: str) -> None:
             typed = "" if typed == "all" else typed

@@ -42,7 +42,8 @@ class Noticing:
         panes = self._app.panes
         if self._app.pane == "detail":
             return
-        if after.busy and not before.busy:
+        # What the CLI says is to be read; of other work, as of a check query, nothing stands there.
+        if after.busy.startswith("bundle ") and not before.busy:
             panes.tab = "cli"
         # The graph, the history or the timeline was chosen for every resource that is walked over.
         if after.focus != before.focus and panes.tab not in WALKED:

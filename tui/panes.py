@@ -162,7 +162,7 @@ class Panes:
         elif self.is_pipeline(state) and state.update is not None:
             before = state.previous_update
             was = next((f for f in before.flows if f.name == flow.name), None) if before and flow else None
-            lines = [*flow_lines(flow, glyphs, was), TextLine()] if flow is not None else []
+            lines = [*flow_lines(flow, glyphs, was, ended=state.update.ended), TextLine()] if flow is not None else []
             lines += update_lines(state.update, glyphs)
         elif task is not None:
             lines = task_lines(

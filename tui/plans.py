@@ -153,7 +153,14 @@ def update(
         words += ["--full-refresh", ",".join(full_refresh)]
     if refresh:
         words += ["--refresh", ",".join(refresh)]
-    what = _text(f"Start an update of {resource.ref}.")
+    tables = [*refresh, *full_refresh]
+    if validate_only:
+        what = _text(f"Check the code of {resource.ref}: nothing is written.")
+    elif tables:
+        shown = ", ".join(tables[:8]) + (f" and {len(tables) - 8} more" if len(tables) > 8 else "")
+        what = _text(f"Start an update of {resource.ref}, of these alone: {shown}.")
+    else:
+        what = _text(f"Start an update of {resource.ref}.")
     if full or full_refresh:
         what += _text(
             "A full refresh throws the tables' data and checkpoints away and reads everything again.", role="error"

@@ -16,7 +16,7 @@ from .page import TextLine
 from .run_nodes import never_ran
 from .spans import Spans, paragraphs, span
 from .theme import linked
-from .update_tree import trend
+from .update_tree import flow_look, trend
 from .words import ago, brief, count, duration, iso_clock, moment, size, until
 
 if TYPE_CHECKING:
@@ -208,11 +208,11 @@ def update_lines(update: Update, glyphs: Glyphs) -> list[TextLine]:
     return _known(lines)
 
 
-def flow_lines(flow: Flow, glyphs: Glyphs, before: Flow | None = None) -> list[TextLine]:
+def flow_lines(flow: Flow, glyphs: Glyphs, before: Flow | None = None, *, ended: bool = False) -> list[TextLine]:
     """One flow of an update: what it reads, how much it wrote, and its rules of data quality; `before` is the same
-    flow in the update before."""
+    flow in the update before, and `ended` tells that its update has."""
     rules = {(rule.dataset, rule.name): rule for rule in before.expectations} if before is not None else {}
-    sign, role, word = pipeline_look(flow.status, glyphs)
+    sign, role, word = flow_look(flow, glyphs, ended=ended)
     lines = [
         TextLine(((f"{sign} ", role), span(flow.name, "b"), span(f"  {word}", role))),
         TextLine(),
@@ -231,6 +231,7 @@ def flow_lines(flow: Flow, glyphs: Glyphs, before: Flow | None = None) -> list[T
     for rule in flow.expectations:
         total = rule.passed + rule.failed
         words = f"{rule.failed:,} of {total:,} failed" if rule.failed else f"{total:,} passed"
+        words += ", dropped" if rule.dropped else ""
         sign, role = (glyphs.partly, "warn") if rule.failed else (glyphs.ok, "ok")
         lines.append(
             TextLine(

@@ -11,11 +11,11 @@ from typing import Any
 from ..core.pipelines import Flow, Update
 from ..core.run_stats import share_of_task
 from ..core.runs import Run
-from .glyphs import Glyphs, pipeline_look, state_look, state_words
+from .glyphs import Glyphs, state_look, state_words
 from .graph import GraphNode
 from .run_nodes import latest_and_older, never_ran
 from .spans import Span, Spans, span
-from .update_tree import flow_note
+from .update_tree import flow_look, flow_note
 from .words import duration, shared_prefix
 
 
@@ -76,7 +76,7 @@ def flow_nodes(update: Update, glyphs: Glyphs) -> list[GraphNode]:
         nodes[name] = GraphNode(name, name, glyphs.quiet, "faint", (("source", "faint"),))
     for dataset, flows in writers.items():
         for flow in flows:
-            sign, role, word = pipeline_look(flow.status, glyphs)
+            sign, role, word = flow_look(flow, glyphs, ended=update.ended)
             if flow.status == "COMPLETED":
                 note: Spans = ((word, "muted"), ("  ", ""), *flow_note(flow, word, role))
             else:

@@ -54,10 +54,12 @@ class TaskItem:
 
 @dataclass(frozen=True, slots=True)
 class FlowItem:
-    """A flow of the update that a pipeline task started; `name` is without what all its flows' names begin with."""
+    """A flow of the update that a pipeline task started; `name` is without what all its flows' names begin with.
+    `ended` tells that the update has."""
 
     flow: Flow
     name: str
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,8 @@ class RunNodes:
                 self._run(child, depth + 1, nodes)
             prefix = shared_prefix(flow.name for flow in update.flows) if update is not None else ""
             for flow in flows_in_order(update.flows) if update is not None else ():
-                flow_item = FlowItem(flow, flow.name.removeprefix(prefix))
+                over = update is not None and update.ended
+                flow_item = FlowItem(flow, flow.name.removeprefix(prefix), over)
                 nodes.append(self._node(f"{task.run_id}/flow/{flow.name}", depth + 1, flow_item))
             self._loops(task, loops, depth + 1, nodes)
             for follower in held_back:
@@ -219,7 +222,8 @@ class RunNodes:
         ):
             return held
         active = isinstance(item, TaskItem) and item.task.state.active and bool(item.task.start_ms)
-        active = active or (isinstance(item, FlowItem) and bool(item.flow.start) and not item.flow.end)
+        if isinstance(item, FlowItem):
+            active = bool(item.flow.start) and not item.flow.end and not item.ended
         return Node(key, depth, item, branch=branch, lazy=lazy, opened=opened, active=active)
 
     def _order(self, run_id: str, tasks: list[TaskRun]) -> tuple[list[int], dict[str, str]]:

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from ..core.runs import Run, TaskOutput, TaskRun
 from ..core.state import Usual
 from .beam import Part, Window, axis, beam, window_of
-from .glyphs import Glyphs, pipeline_look, state_look, state_words
+from .glyphs import Glyphs, state_look, state_words
 from .outline import Node, OutlinePage
 from .page import NO_TICK, Look, Tick
 from .run_nodes import Extra, FlowItem, Parts, RunItem, RunNodes, TaskItem, latest_and_older, never_ran
 from .spans import Span, Spans, cells, pad, span
-from .update_tree import flow_note, flow_progress
+from .update_tree import flow_look, flow_note, flow_progress
 from .words import count, duration, iso_ms
 
 
@@ -151,13 +151,14 @@ class RunPage(OutlinePage[RunItem]):
         """A flow of the update that a pipeline task started."""
         label, bar, note = columns
         flow, glyphs = item.flow, look.glyphs
-        sign, role, word = pipeline_look(flow.status, glyphs)
+        sign, role, word = flow_look(flow, glyphs, ended=item.ended)
         start, end = iso_ms(flow.start), iso_ms(flow.end)
-        elapsed = duration((end or look.now_ms) - start) if start else glyphs.dash
+        until = end or (start if item.ended else look.now_ms)
+        elapsed = duration(until - start) if start and until > start else glyphs.dash
         name = pad(span(item.name)[0], label - cells(indent) - 4)
         line: list[Span] = [(f"{indent}  ", ""), (f"{sign} ", role), (name, ""), (f"{elapsed:>8} ", "muted")]
         if bar:
-            line += [*beam(self._window, start, end or (look.now_ms if start else 0), bar, role, glyphs), ("  ", "")]
+            line += [*beam(self._window, start, until if start else 0, bar, role, glyphs), ("  ", "")]
         return (*line, *flow_note(flow, word, role)) if note > 3 else tuple(line)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Set
 
 from ..core.pipelines import Expectation, Flow, Update
 from .beam import Window, axis, beam, window_of
-from .glyphs import pipeline_look
+from .glyphs import Glyphs, pipeline_look
 from .outline import Node, OutlinePage
 from .page import NO_TICK, Look, Tick
 from .spans import Span, Spans, cells, pad, span
@@ -61,7 +61,8 @@ class UpdatePage(OutlinePage[FlowItem]):
         nodes: list[Node[FlowItem]] = []
         for flow in flows:
             failing = any(rule.failed for rule in flow.expectations)
-            nodes.append(self._node(flow.name, 0, flow, bool(flow.expectations), failing, _active(flow)))
+            active = _active(flow) and update is not None and not update.ended
+            nodes.append(self._node(flow.name, 0, flow, bool(flow.expectations), failing, active))
             for rule in flow.expectations:
                 nodes.append(self._node(f"{flow.name}/{rule.dataset}/{rule.name}", 1, rule, False, False, False))
         self._held = {node.key: node for node in nodes}
@@ -79,7 +80,7 @@ class UpdatePage(OutlinePage[FlowItem]):
     def _set_window(self, now_ms: int) -> None:
         if self.update is None:
             return
-        latest = max((iso_ms(flow.end) for flow in self.update.flows if flow.end), default=0)
+        latest = max((iso_ms(flow.end or flow.start) for flow in self.update.flows if flow.start), default=0)
         window = window_of(self.update.creation_ms, latest if self.update.ended else 0, now_ms, latest)
         if window != self._window:
             self._window = window
@@ -88,7 +89,7 @@ class UpdatePage(OutlinePage[FlowItem]):
 
     def _node(self, key: str, depth: int, data: FlowItem, branch: bool, opened: bool, active: bool) -> Node[FlowItem]:
         held = self._held.get(key)
-        if held is not None and (held.data, held.branch, held.opened) == (data, branch, opened):
+        if held is not None and (held.data, held.branch, held.opened, held.active) == (data, branch, opened, active):
             return held
         return Node(key, depth, data, branch=branch, opened=opened, active=active)
 
@@ -138,10 +139,12 @@ class UpdatePage(OutlinePage[FlowItem]):
         if isinstance(data, Expectation):
             flow = node.key.partition("/")[0]
             return self._rule(data, self._before.get((flow, data.dataset, data.name)), label, look)
-        sign, role, word = pipeline_look(data.status, glyphs)
+        over = self.update is not None and self.update.ended
+        sign, role, word = flow_look(data, glyphs, ended=over)
         twist = (glyphs.opened if self.is_open(node) else glyphs.closed) if node.branch else " "
         start, end = iso_ms(data.start), iso_ms(data.end)
-        elapsed = duration((end or look.now_ms) - start) if start else glyphs.dash
+        until = end or (self._window.end_ms if over else look.now_ms)
+        elapsed = duration(until - start) if start and (end or not over) else glyphs.dash
         line: list[Span] = [
             (twist, "faint"),
             (glyphs.chosen if (data.dataset or data.name) in self._marked else " ", "accent+b"),
@@ -150,7 +153,7 @@ class UpdatePage(OutlinePage[FlowItem]):
             (f"{elapsed:>8} ", "muted"),
         ]
         if bar:
-            line += beam(self._window, start, end or (look.now_ms if start else 0), bar, role, glyphs)
+            line += beam(self._window, start, until if start else 0, bar, role, glyphs)
             line.append(("  ", ""))
         if note > 3:
             line += flow_note(data, word, role)
@@ -160,6 +163,7 @@ class UpdatePage(OutlinePage[FlowItem]):
         total = rule.passed + rule.failed
         sign, role = (look.glyphs.partly, "warn") if rule.failed else (look.glyphs.ok, "ok")
         words = f"{short_count(rule.failed)} of {short_count(total)} failed" if rule.failed else "passed"
+        words += ", dropped" if rule.dropped else ""
         return (
             ("    ", ""),
             (f"{sign} ", role),
@@ -200,6 +204,16 @@ def flow_note(flow: Flow, word: str, role: str) -> list[Span]:
     if flow.backlog_bytes:
         parts.append((("  " if parts else "") + f"{size(flow.backlog_bytes)} behind", "warn"))
     return parts
+
+
+def flow_look(flow: Flow, glyphs: Glyphs, *, ended: bool) -> tuple[str, str, str]:
+    """(sign, role, word) of a flow's state. Of an update that has `ended` no flow goes on, whatever its last event
+    says: where a driver is lost, nobody is left to tell of them."""
+    if ended and _active(flow):
+        return glyphs.partly, "warn", "cut off"
+    if ended and flow.status in ("QUEUED", "CREATED", ""):
+        return glyphs.skipped, "faint", "not run"
+    return pipeline_look(flow.status, glyphs)
 
 
 def flow_progress(update: Update) -> tuple[int, int]:
