@@ -85,13 +85,14 @@ def diagnose(failure: Failure, *, limit: int = 5, matrix: Matrix | None = None) 
 def _candidates(
     failure: Failure, passage: Passage, matrix: Matrix
 ) -> tuple[list[_Candidate], tuple[tuple[int, int], ...]]:
-    """The rows that answer, and the flat spans of lines that a benign row claims."""
+    """The rows that answer, and the flat spans that a benign row or a cascade claims."""
     hits = [hit for hit in matrix.hits(passage) if _allowed(hit.signal.row, failure, passage)]
     benign = [
         (passage.line_bounds(hit.start)[0], passage.line_bounds(max(hit.start, hit.end - 1))[1])
         for hit in hits
         if hit.signal.row.benign
     ]
+    cascades = [(hit.start, hit.end) for hit in hits if hit.signal.row.cascade]
     by_row: dict[str, _Candidate] = {}
     quiet: dict[str, _Candidate] = {}
     foreign = _unnamed_classes(passage, hits)
@@ -114,7 +115,7 @@ def _candidates(
     strong = [each for each in found if each.rank % _LEARNED_RANK > STRENGTH_RANK["hint"] + 4 and not each.row.cascade]
     if strong:
         found = [each for each in found if each in strong or each.row.cascade or each.row.learned]
-    return found, tuple(benign)
+    return found, (*benign, *cascades)
 
 
 def _unnamed_classes(passage: Passage, hits: list[Hit]) -> list[tuple[int, int]]:

@@ -53,6 +53,11 @@ def test_a_cascade_never_stands_before_its_cause() -> None:
     assert causes(wrapper) == ["upstream_failed"]
 
 
+def test_each_line_that_tells_of_a_cascade_belongs_to_it_not_only_the_first() -> None:
+    line = "tool.errors.RunError: Workload failed, see run output"
+    assert causes(f"{line}\nIn process 8: {line}") == ["upstream_failed"]
+
+
 def test_an_unknown_error_beside_a_cascade_is_unknown_not_the_cascade() -> None:
     found = causes("Workload failed, see run output\n[SOME_NEW_CLASS.SUB] Something odd happened. SQLSTATE: 58030")
     assert found == ["unknown", "upstream_failed"]
