@@ -210,6 +210,10 @@ class _Carry:
         if self._hex and not re.fullmatch(r"[0-9a-fA-F-]+", run):
             self._awaited = False
             return text
+        for shape in _SHAPES:
+            own = shape.regex.match(text, match.start(2))
+            if own is not None and own.end() >= match.end():
+                return text  # it has a shape of its own: masked here, what belongs to it would not be known any more
         return f"{match.group(1)}{MASK}{text[match.end() :]}"
 
     def _look_ahead(self, text: str) -> str:

@@ -1,6 +1,7 @@
 """Journals in trouble: torn, flipped, on a full disk, not writable, locked, of a newer schema, no journal at all.
 It holds no test and no expectation; what must hold is told in the cases.
 """
+# ruff: noqa: ASYNC240 (nothing else runs meanwhile)
 
 from __future__ import annotations
 

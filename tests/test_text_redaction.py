@@ -66,6 +66,12 @@ def test_what_stands_around_a_secret_stays(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHAPES)
+def test_a_secret_that_follows_itself_on_the_next_line_is_masked_too(name: str) -> None:
+    text, secret = SHAPES[name]
+    assert leaks(secret, redact(f"{text}\n{text}\n  {text}")) == []
+
+
+@pytest.mark.parametrize("name", SHAPES)
 def test_masking_twice_changes_nothing(name: str) -> None:
     once = redact(SHAPES[name][0])
     assert redact(once) == once
