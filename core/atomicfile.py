@@ -34,6 +34,8 @@ def inside(path: Path, root: Path) -> Path:
         mode = real.lstat().st_mode
     except FileNotFoundError:
         return real
+    except OSError as error:
+        raise Outside(f"{path.name[:80]!r} is no name of a file: {error.strerror or error}") from error
     if not stat.S_ISREG(mode):
         raise Outside(f"{path} is not a plain file")
     return real
