@@ -282,21 +282,27 @@ class JobRuns:
         return output
 
     async def load_iterations(self, task: TaskRun, *, more: bool = False) -> None:
-        """The first page of the iterations of a `for_each` task, or the next one; those that failed stand first."""
+        """The first page of the iterations of a `for_each` task, or the next one; those that failed stand first.
+
+        With `more`, and while some that failed have not been met, as many pages as it takes to meet another.
+        """
         world = self._world
-        token = world.state.iterations_more.get(task.run_id, "") if more else ""
-        held = world.state.iterations.get(task.run_id, ())
-        if (more and not token) or (held and not more):
-            return
-        page, after = await world.open_workspace().iterations(task.run_id, token)
-        self._show_iterations(task, (*held, *page), after)
+        met = len(self._failed_iterations(task))
+        for _ in range(SOUGHT_PAGES):
+            token = world.state.iterations_more.get(task.run_id, "") if more else ""
+            held = world.state.iterations.get(task.run_id, ())
+            if (more and not token) or (held and not more):
+                return
+            page, after = await world.open_workspace().iterations(task.run_id, token)
+            self._show_iterations(task, (*held, *page), after)
+            failed = task.for_each.failed if task.for_each is not None else 0
+            if not more or failed <= met or len(self._failed_iterations(task)) > met:
+                return
 
     async def _load_failed_iterations(self, task: TaskRun) -> None:
         """As many pages as it takes to meet one that failed, and the outputs of the first few that did."""
         await self.load_iterations(task)
-        for _ in range(SOUGHT_PAGES - 1):
-            if self._failed_iterations(task):
-                break
+        if not self._failed_iterations(task):
             await self.load_iterations(task, more=True)
         for item in self._failed_iterations(task)[:3]:
             await self.load_output(item)

@@ -168,7 +168,7 @@ def state_words(state: RunState) -> str:
     if state.outcome is Outcome.UNKNOWN:
         return (state.life or state.result or "unknown").lower().replace("_", " ")
     if state.outcome is Outcome.QUEUED and state.queue_reason:
-        return f"queued: {state.queue_reason}"
+        return f"queued: {state.queue_reason.removeprefix('Queued due to ')}"
     return str(state.outcome.value)
 
 

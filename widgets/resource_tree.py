@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..core.bundle import Bundle, Resource
+from ..core.runs import Outcome
 from ..core.state import ResourceStatus, RunSummary
 from .glyphs import Glyphs, state_look, state_words
 from .outline import Node, OutlinePage
@@ -151,7 +152,8 @@ class ResourcePage(OutlinePage[Item]):
             layer = _LAYERS.get(resource.layer, "")
             return glyphs.quiet, "faint", (word or layer, "faint")
         sign, role = state_look(last.state, glyphs)
-        if status is not None and status.progress is not None and status.progress[1] and last.state.active:
+        running = last.state.active and last.state.outcome is not Outcome.QUEUED
+        if running and status is not None and status.progress is not None and status.progress[1]:
             done, total = status.progress
             return sign, role, (f"{done}/{total} {status.progress_unit}".strip(), role)
         end = last.end_ms or (look.now_ms if last.state.active else 0)
@@ -164,7 +166,9 @@ class ResourcePage(OutlinePage[Item]):
                 if longer_than_usual(elapsed, usual):
                     return sign, role, (f"{_slow(elapsed)}, slow", "warn")
                 return sign, role, (f"{_slow(elapsed)} of ~{brief(usual.median_ms)}", role)
-            return sign, role, (f"{state_words(last.state)} {_slow(elapsed)}".strip(), role)
+            # Why it is queued has no room here: the run says it.
+            words = state_words(last.state) if running else str(last.state.outcome.value)
+            return sign, role, (f"{words} {_slow(elapsed)}".strip(), role)
         if last.id in entry.partly:
             return glyphs.partly, "warn", ("partly", "warn")
         if last.state.succeeded:

@@ -196,7 +196,7 @@ def _note(item: TaskItem, role: str, now_ms: int) -> list[Span]:
         parts.append(((f"after {task.attempt + 1} attempts" if parts else f"attempt {task.attempt + 1}", "faint"),))
     if item.during not in ("", "original") and not item.attempt:
         parts.append(((item.during, "faint"),))
-    if task.for_each is not None and item.share is None:
+    if task.for_each is not None and task.for_each.total and item.share is None:
         parts.append(tuple(_for_each(task)))
     if task.condition_outcome:
         parts.append((span(f"is {task.condition_outcome}", "muted"),))

@@ -1,0 +1,220 @@
+"""Runs as people see them in the console: every kind of task, really run in the simulated workspace."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import fake_states
+from console_play import go_to, played, said, until
+from dbops_tui.core.engine import Engine
+from dbops_tui.core.runs import Outcome, Run, RunState, TaskOutput
+from dbops_tui.tui.app import ConsoleApp
+from dbops_tui.widgets.glyphs import UNICODE
+from dbops_tui.widgets.output import output_lines
+from engine_world import mutating
+from snapshot_helper import console, screen_lines, screen_text
+
+BOOKS = "jobs.books"
+
+
+async def ended(pilot: Any, engine: Engine, but: str = "") -> Run:
+    """The run on show, once it is over; another one than `but`."""
+
+    def over() -> bool:
+        run = engine.state.run
+        return run is not None and run.run_id != but and not run.state.active
+
+    await until(pilot, over)
+    assert engine.state.run is not None
+    return engine.state.run
+
+
+async def on_task(pilot: Any, app: ConsoleApp, key: str) -> None:
+    """Put the cursor of the run on the newest attempt of this task, in its pane."""
+    await pilot.press("2")
+    app.panes.go_to_task(key, 30)
+    app.views["run"].sync()
+    app.refresh_scene()
+    await pilot.pause()
+
+
+def line(app: ConsoleApp, *words: str) -> str:
+    """The first line of the screen with all these words; empty where there is none."""
+    return next((text for text in screen_lines(app) if all(word in text for word in words)), "")
+
+
+async def output_of(pilot: Any, app: ConsoleApp, key: str, *words: str) -> None:
+    """Look at what a task put out until it says all these words."""
+    await on_task(pilot, app, key)
+    await pilot.press("enter")
+    await until(pilot, said(app, *words))
+    assert f" {key} ─" in line(app, "4 Details"), "the title of the output says whose it is"
+
+
+async def test_every_kind_of_task_is_told_as_it_happened_and_repaired(tmp_path: Path) -> None:
+    async with played(tmp_path, "every-kind") as (pilot, app, engine, box):
+        await go_to(pilot, app, BOOKS)
+        await pilot.press("x", "y")
+        run = await ended(pilot, engine)
+        await until(pilot, lambda: len(engine.state.diagnoses) == 2)
+        await pilot.press("2", "z")
+        await until(pilot, said(app, "divide_by_zero"))
+        assert "is true" in line(app, "✓ is_full")
+        assert "excluded: is_full is true" in line(app, "load_changes")
+        assert line(app, "old_export").rstrip("│┃ ").endswith("disabled")
+        assert "attempt 2" in line(app, "✓ copy_ledger")
+        assert "upstream failed: models" in line(app, "⊘ statements")
+        assert "partly: 117 of 120 iterations did well" in line(app, "⊖ read_files")
+        assert "Workload failed" not in screen_text(app), "what says nothing is not said"
+        await on_task(pilot, app, "copy_ledger")
+        await pilot.press("right")
+        await until(pilot, lambda: "attempt 1" in line(app, "✗ copy_ledger"))
+        await on_task(pilot, app, "read_files")
+        await pilot.press("right")
+        await until(pilot, lambda: "checksum mismatch for file-007" in line(app, "✗ file-007"))
+        shown = [text for text in screen_lines(app) if " file-" in text]
+        assert "file-007" in shown[0]
+        assert "file-042" in shown[1], "those that failed stand first"
+        await pilot.press("end")
+        await until(pilot, said(app, "20 more iterations, 1 of them failed: Enter"))
+        await pilot.press("enter")
+        loops = key_of(run, "read_files")
+        await until(pilot, lambda: len(engine.state.iterations[loops]) == 120)
+        await pilot.press("z")
+        await output_of(
+            pilot, app, "models", "dbt: 2 of 4 passed, 1 failed, 1 skipped", "balances  models/balances.sql"
+        )
+        await output_of(pilot, app, "load_full", "38 of 40 items succeeded (95 %)", "failed  shop-12, shop-31")
+        await output_of(pilot, app, "totals", "SELECT account, SUM(amount)")
+        # All that failed is run again: of the task with few failures, too.
+        await pilot.press("2", "r", "y")
+        await until(pilot, lambda: engine.state.run is not None and bool(engine.state.run.latest_repair_id))
+        await ended(pilot, engine)
+        await until(pilot, said(app, "repair 1"))
+        await until(pilot, lambda: "partly: 117 of 120 iterations" in line(app, "2 books"))
+        assert "failed" not in line(app, "books   "), "nor on the line of the job"
+        assert "partly" in line(app, "⊖ books")
+        assert sum("repair" in call for call in mutating(box)) == 1
+
+
+def key_of(run: Run, key: str) -> str:
+    return next(task.run_id for task in run.tasks if task.task_key == key)
+
+
+async def test_a_run_with_other_parameters_takes_the_other_branch_and_an_unknown_task_is_not_asked_for(
+    tmp_path: Path,
+) -> None:
+    async with played(tmp_path, "every-kind") as (pilot, app, engine, box):
+        await go_to(pilot, app, BOOKS)
+        await pilot.press("X", "down", "down", *"nosuch", "ctrl+s")
+        await until(pilot, said(app, "books has no task nosuch"))
+        assert not any("run-now" in call for call in mutating(box))
+        await pilot.press("X", "down", "ctrl+u", *"delta", "ctrl+s")
+        await until(pilot, said(app, "--params mode=delta"))
+        await pilot.press("y")
+        run = await ended(pilot, engine)
+        assert dict(run.parameters)["mode"] == "delta"
+        await pilot.press("2")
+        await until(pilot, said(app, "excluded: is_full is false"))
+        assert "✓ load_changes" in screen_text(app)
+        # Only one task, and what it needs: the others are left out of the run.
+        await pilot.press("1", "X", "down", "down", "plus", *"totals", "ctrl+s")
+        await until(pilot, said(app, "Run only +totals of jobs.books"))
+        await pilot.press("y")
+        run = await ended(pilot, engine, but=run.run_id)
+        ran = {task.task_key for task in run.tasks if task.state.succeeded}
+        assert ran == {"is_full", "load_full", "totals"}
+
+
+async def test_the_run_that_was_started_last_is_on_show_queued_with_its_reason_and_can_be_cancelled(
+    tmp_path: Path,
+) -> None:
+    async with played(tmp_path, "every-kind", scale=20) as (pilot, app, engine, box):
+        await go_to(pilot, app, BOOKS)
+        await pilot.press("x", "y")
+        await until(pilot, lambda: engine.state.run is not None and engine.state.run.state.outcome is Outcome.RUNNING)
+        first = engine.state.run
+        assert first is not None
+        box.control("POST", "clock", {"freeze": True})
+        await pilot.press("x", "y")
+        await until(pilot, lambda: engine.state.run is not None and engine.state.run.run_id != first.run_id)
+        await pilot.press("2")
+        await until(pilot, said(app, "queued", "maximum concurrent runs of 1"))
+        await pilot.press("c", "y")
+        await until(pilot, lambda: any("cancel" in call for call in mutating(box)))
+        box.control("POST", "clock", {"freeze": False})
+        await until(pilot, lambda: engine.state.run is not None and engine.state.run.state.outcome is Outcome.CANCELED)
+        await until(pilot, said(app, "canceled"))
+        assert [call for call in mutating(box) if "cancel" in call] == ["POST /api/2.2/jobs/runs/cancel"]
+
+
+async def test_jobs_that_another_run_starts_have_their_own_line_to_the_end(tmp_path: Path) -> None:
+    async with played(tmp_path) as (pilot, app, engine, _):
+        await go_to(pilot, app, "jobs.orchestrator")
+        await pilot.press("x", "y")
+        await ended(pilot, engine)
+        await until(pilot, lambda: "failed" in line(app, "✗ silver_refresh"))
+        await until(pilot, lambda: line(app, "✓ bronze_ingest") != "")
+        # The task that started the nested run says where in it the failure is, not that there is one.
+        await until(pilot, lambda: "in refresh_orders" in line(app, "✗ silver  "))
+
+
+async def test_a_run_that_tolerates_a_failure_is_called_so(tmp_path: Path) -> None:
+    async with played(tmp_path, "every-kind") as (pilot, app, engine, _):
+        await go_to(pilot, app, "jobs.tolerant")
+        await pilot.press("x", "y")
+        run = await ended(pilot, engine)
+        assert run.state.outcome is Outcome.SUCCEEDED_WITH_FAILURES
+        await until(pilot, said(app, "succeeded with failures"))
+        await pilot.press("2")
+        await until(pilot, lambda: "failed" in line(app, "✗ read_one"))
+
+
+async def test_what_the_platform_cut_short_is_said_with_the_page_that_has_all(tmp_path: Path) -> None:
+    async with played(tmp_path, "every-kind") as (pilot, app, engine, box):
+        box.control("POST", "quirks", {"output_limit": 30})
+        await go_to(pilot, app, BOOKS)
+        await pilot.press("x", "y")
+        await ended(pilot, engine)
+        await output_of(pilot, app, "load_full", "The platform cut this short; all of it is on the run page (o).")
+
+
+async def test_repair_is_offered_only_while_something_is_failed_in_its_newest_attempt() -> None:
+    run = fake_states.failed_run()
+    good = RunState(Outcome.SUCCEEDED)
+    mended = tuple(
+        replace(task, run_id=f"{task.run_id}-2", attempt=task.attempt + 1, start_ms=task.start_ms + 1, state=good)
+        for task in run.tasks
+    )
+    state = replace(fake_states.failed(), run=replace(run, state=good, tasks=(*run.tasks, *mended)), diagnoses=())
+    app = console(state)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("2")
+        assert "r repair" not in screen_lines(app)[-1]
+        await pilot.press("r")
+        assert "nothing of this run has failed" in screen_text(app)
+    app = console(replace(state, run=replace(run, state=good, tasks=(*run.tasks, *mended[1:]))))
+    failing = run.tasks[0].state.failed
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("2")
+        assert ("r repair" in screen_lines(app)[-1]) is failing
+
+
+def text(task_output: TaskOutput) -> str:
+    task = next(task for task in fake_states.failed_run().tasks if task.state.failed)
+    return "\n".join("".join(part for part, _ in row.spans) for row in output_lines(task, task_output, UNICODE))
+
+
+def test_the_step_it_died_in_is_read_from_the_lines_of_a_trace_that_ran() -> None:
+    trace = (
+        "ValueError                                Traceback (most recent call last)\n"
+        "File <command-12>, line 3\n"
+        '      1 print("[Step 1/4] Reading")\n'
+        '      2 print("[Step 2/4] Joining")\n'
+        "----> 3 joined = a.join(b)\n"
+        '      4 print("[Step 3/4] Writing")\n'
+    )
+    said_ = text(TaskOutput("t", error="ValueError: no", error_trace=trace))
+    assert "died in step 2 of 4  Joining\n" in said_
