@@ -41,6 +41,12 @@ MOVES: tuple[tuple[str, str, str, str], ...] = (
 BREATH = 0.001  # seconds between two slices of a page's work
 
 
+def _same_ground(one: Style, other: Style) -> bool:
+    """Whether a blank looks the same in both styles."""
+    drawn = one.underline or one.reverse or one.strike or other.underline or other.reverse or other.strike
+    return not drawn and one.bgcolor == other.bgcolor and one.link == other.link
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """How a view is joined to its neighbours: a line on its left, and the corner and crossings of its top line."""
@@ -91,6 +97,8 @@ class LineView(Widget, can_focus=True):
             self.view, self.x = view, x
 
     def __init__(self, page: Page, *, glyphs: Glyphs = UNICODE, title_line: bool = True, id: str | None = None) -> None:
+        self._drawn: dict[int, Strip] = {}  # rows as they are on screen
+        self._fresh: dict[int, Strip] = {}  # rows that are about to be
         super().__init__(id=id)
         self.page = page
         self.glyphs = glyphs
@@ -132,6 +140,7 @@ class LineView(Widget, can_focus=True):
     def tick(self, now_ms: int) -> None:
         """Time has passed: redraw the lines that show it, and no others."""
         self.now_ms = now_ms
+        self._fresh = {}
         if not self.is_attached or not self.size.height:
             return
         first, last = self.page.top, min(self.page.count, self.page.top + self.body_height)
@@ -145,6 +154,7 @@ class LineView(Widget, can_focus=True):
     def sync(self) -> None:
         """Draw what the page says has changed since the last time."""
         page = self.page
+        self._fresh = {}
         if not self.size.width or not self.size.height:
             return
         page.fit(self.body_width)
@@ -159,7 +169,7 @@ class LineView(Widget, can_focus=True):
         everything, head, lines = everything or again, head or head_again, lines | more
         if everything or pinned_before != len(self._pinned):
             self._empty = None
-            self.refresh()
+            self._refresh_what_differs()
         else:
             if head:
                 self.refresh(Region(0, 0, self.size.width, self._head_height))
@@ -201,6 +211,22 @@ class LineView(Widget, can_focus=True):
         """Cells for a line of the page: without frame, cursor mark and scroll mark."""
         return max(1, self.size.width - self._margin - 2)
 
+    def _refresh_what_differs(self) -> None:
+        """Everything may have changed, and seldom has: a slow line carries the rows that look different."""
+        fresh = {y: self._draw(y) for y in range(self.size.height)}
+        differ = [y for y, strip in fresh.items() if self._drawn.get(y) != strip]
+        if differ:
+            self.refresh(*(Region(0, y, self.size.width, 1) for y in differ))
+        self._fresh = fresh
+
+    def refresh(
+        self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
+    ) -> LineView:
+        if not regions:
+            self._fresh = {}  # focus, size or colours are other ones
+        super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
+        return self
+
     def _refresh_line(self, index: int) -> None:
         y = index - self.page.top
         if 0 <= y < self.body_height:
@@ -227,6 +253,11 @@ class LineView(Widget, can_focus=True):
         return Look(self.glyphs, self.now_ms, self.has_focus or self.lit, self.palette.mono)
 
     def render_line(self, y: int) -> Strip:
+        strip = self._fresh.pop(y, None) or self._draw(y)
+        self._drawn[y] = strip
+        return strip
+
+    def _draw(self, y: int) -> Strip:
         width = self.size.width
         if self.title_line and y == 0:
             return self._strip(self._title(), width)
@@ -266,7 +297,7 @@ class LineView(Widget, can_focus=True):
             if not text.isprintable():
                 text = inert(text)
             style = styles[on(role, tint) if tint and first <= number < last else role]
-            if looks and looks[-1] is style:
+            if looks and (looks[-1] is style or (text.isspace() and _same_ground(looks[-1], style))):
                 texts[-1] += text
             else:
                 texts.append(text)
