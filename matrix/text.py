@@ -39,7 +39,7 @@ _LEVEL_KEY: Final = re.compile(r"\blevel=\"?(trace|debug|info|warn|warning|error
 _SMALL_LEVEL: Final = re.compile(
     r"[\d:.,\-TZ\s/]{0,40}\[(debug|info|warn|warning|error) {0,2}\](?!.{0,200}(?:rror|xception|FAIL))"
 )
-_CLI_LEVEL: Final = re.compile(r"[\d:.,\-TZ\s/]{0,40}(Warning|Warn|Debug|Info|Error|Recommendation):\s")
+_CLI_LEVEL: Final = re.compile(r"[\d:.,\-TZ\s/]{0,40}(Warning(?!: Error in )|Warn|Debug|Info|Error|Recommendation):\s")
 _STAMPED: Final = re.compile(r"[\d\-/]{6,10}[ T][\d:.,]{5,15}Z? (?:TRACE|DEBUG|INFO|WARN) ")
 # What a runner repeats of another program at level INFO is as loud as it was there.
 _RELAYED: Final = re.compile(
