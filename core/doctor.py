@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from .bundle import Bundle
-from .identity import flag
+from .bundle import Bundle, BundleProblem
+from .identity import flag, sign_in
 from .lock import provably_dead, read_holder
 from .paths import classify_filesystem
 from .profiles import config_file
@@ -164,17 +164,24 @@ async def _cli(subject: Subject) -> Finding:
 
 def _bundle(subject: Subject) -> Finding:
     if subject.bundle_problem or subject.bundle is None:
-        return (
-            "problem",
-            subject.bundle_problem or "there is no databricks.yml here or above",
-            "--path FOLDER",
-        )
+        problem = subject.bundle_problem or "there is no databricks.yml here or above"
+        # Of two root files the problem says itself what to do: another folder would not mend it.
+        return "problem", problem, "" if "rename or remove" in problem else "--path FOLDER"
     bundle = subject.bundle
     if bundle.errors:
         first = bundle.errors[0]
         place = f"{first.place.file}:{first.place.line}: " if first.place else ""
-        return "problem", f"{place}{first.summary}", "databricks bundle validate"
-    return "ok", f"{bundle.name}, target {bundle.target or 'none'}, {len(bundle.resources)} resources", ""
+        return "problem", f"{place}{first.summary}", _answer(bundle, first)
+    count = len(bundle.resources)
+    return "ok", f"{bundle.name}, target {bundle.target or 'none'}, {count} resource{'' if count == 1 else 's'}", ""
+
+
+def _answer(bundle: Bundle, problem: BundleProblem) -> str:
+    """What to do about a problem of the bundle: a target to name, a place to edit, or who knows more."""
+    names = ", ".join(target.name for target in bundle.targets)
+    if not bundle.broken and names and problem.summary.endswith(": no such target"):
+        return f"-t with one of: {names}"
+    return f"edit {problem.place.file}" if bundle.broken and problem.place else "databricks bundle validate"
 
 
 def _identity(subject: Subject) -> Finding:
@@ -182,7 +189,7 @@ def _identity(subject: Subject) -> Finding:
     if here.problem:
         return "problem", here.problem, flag(here)
     who = f"profile {here.profile}" if here.profile else "no profile"
-    text = f"target {here.target or 'none'} goes to {here.host} with {who} ({here.source})"
+    text = f"{f'target {here.target}' if here.target else 'no target'} goes to {here.host} with {who} ({here.source})"
     if here.mode == "production":
         return "warning", f"{text}: a production target", ""
     return "ok", text, ""
@@ -220,8 +227,7 @@ async def _sign_in(subject: Subject) -> Finding:
     kind = details.get("auth_type", "") if isinstance(details, Mapping) else ""
     if data.get("status") == "success":
         return "ok", f"{data.get('username') or 'signed in'} by {kind or 'an unnamed way'}", ""
-    hint = f"databricks auth login --host {subject.identity.host}"
-    return "problem", f"not signed in ({kind or 'nothing fits'})", hint
+    return "problem", f"not signed in ({kind or 'nothing fits'})", sign_in(subject.identity)
 
 
 async def _workspace(subject: Subject) -> Finding:

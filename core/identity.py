@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -18,7 +19,7 @@ from .state import Identity
 
 __all__ = [
     *("Profile", "Profiles", "auth_env", "changed", "client_options", "fixer_env", "flag", "normal_host"),
-    *("read_profiles", "resolve", "same_host", "suggest", "with_user"),
+    *("read_profiles", "resolve", "same_host", "sign_in", "suggest", "with_user"),
 ]
 
 # Sign-ins that are good for one workspace: sent to another, they are given away.
@@ -86,6 +87,8 @@ def _by_profile(here: Identity, name: str, source: str, profiles: Profiles, bund
     found = profiles.get(name)
     if found is None:
         why = profiles.problem or f"there is no profile {name!r} in the config file ({source} names it)"
+        if not profiles.names and not profiles.problem:
+            why += f": sign in with `databricks auth login --host {here.host or 'URL'} --profile {shlex.quote(name)}`"
         return replace(here, problem=why, candidates=suggest(bundle, profiles.names))
     if here.host and found.host and not same_host(found.host, here.host):
         fitting = tuple(profile.name for profile in profiles.for_host(here.host))
@@ -120,7 +123,7 @@ def _by_environment(here: Identity, env: Mapping[str, str], profiles: Profiles) 
             problem=f"{secret} is meant for {meant or 'no named host'} and is not sent to {here.host}",
             candidates=tuple(profile.name for profile in profiles.for_host(here.host)),
         )
-    return replace(here, host=meant, source=f"the environment ({secret})")
+    return replace(here, host=meant, source=f"{secret} of the environment")
 
 
 def _by_host(here: Identity, env: Mapping[str, str], profiles: Profiles, bundle: Bundle) -> Identity:
@@ -136,7 +139,7 @@ def _by_host(here: Identity, env: Mapping[str, str], profiles: Profiles, bundle:
             )
         ambient = _ambient(env)
         if ambient:
-            return replace(here, source=f"the environment ({ambient})")
+            return replace(here, source=f"{ambient} of the environment")
         why = (
             profiles.problem
             or f"no profile is for {here.host}: sign in with `databricks auth login --host {here.host}`"
@@ -175,6 +178,19 @@ def flag(identity: Identity) -> str:
             f" (or {', '.join(identity.candidates[1:])})" if len(identity.candidates) > 1 else ""
         )
     return "--profile NAME"
+
+
+def sign_in(identity: Identity) -> str:
+    """What to do where the workspace does not take the sign-in: a command, or what of the environment is to be mended.
+
+    Signing in again by the CLI would not help where a secret of the environment is what counts.
+    """
+    if not identity.host:
+        return "--profile NAME"
+    if not identity.profile and identity.source.endswith(" of the environment"):
+        return f"renew {identity.source}, or unset it and pass --profile NAME"
+    name = f" --profile {shlex.quote(identity.profile)}" if identity.profile else ""
+    return f"databricks auth login --host {identity.host}{name}"
 
 
 def changed(before: Identity, after: Identity) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
+import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command_box import SMALL, Program, alone, with_bundle
+from command_box import PROGRAM, SMALL, Program, alone, with_bundle
 from dbops_tui.tui import failure_text
 from dbops_tui.tui.failure_text import read_stream
 from dbops_tui.tui.place import Stop
@@ -214,9 +217,10 @@ def test_a_file_that_cannot_be_read_says_why(program: Program, name: str, said: 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "nothing is named"),
+        ([], "nothing is named to diagnose"),
         (["error.txt", "--run-id", "7"], "two things are named"),
         (["--run-id", "7; rm"], "is no id"),
+        (["--run-id", "nightly"], "--run-id 951292965314312, or the address of the run's page"),
         (["--update-id", "abc"], "--pipeline-id P"),
         (["--pipeline-id", "a/../b"], "is no id"),
         (["https://dev.example.com/explore"], "is no address of a run or an update"),
@@ -226,6 +230,14 @@ def test_one_thing_is_diagnosed_at_a_time(program: Program, words: list[str], sa
     ended = program("diagnose", *words)
     assert (ended.code, ended.out) == (2, "")
     assert said in ended.err
+
+
+def test_a_closed_stdin_is_said_and_is_no_crash(program: Program) -> None:
+    command = " ".join([*map(shlex.quote, PROGRAM), "diagnose", "-", "--json", "<&-"])
+    done = subprocess.run(["sh", "-c", command], cwd=program.root, env=program.env, capture_output=True, timeout=60)
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert (done.returncode, last["code"]) == (2, "usage")
+    assert "stdin is closed" in last["message"]
 
 
 def test_a_run_without_a_sign_in_ends_with_3_and_what_to_pass(program: Program) -> None:

@@ -78,16 +78,16 @@ def test_without_a_sign_in_it_ends_with_3_and_the_flag(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "text", "check", "said"),
+    ("file", "text", "check", "said", "hint"),
     [
-        ("databricks.yml", "bundle: {name: [\n", "bundle", "databricks.yml:"),
-        ("databricks.yaml", "bundle: {name: x}\n", "bundle", "databricks.yml and databricks.yaml"),
-        (".dbops.toml", "fixer = 'rm -rf'\n", "config", ".dbops.toml:1: fixer is read from your own config only"),
-        ("../home/config.toml", "[[[\n", "config", "config.toml:1"),
+        ("databricks.yml", "bundle: {name: [\n", "bundle", "databricks.yml:", "edit databricks.yml"),
+        ("databricks.yaml", "bundle: {name: x}\n", "bundle", "databricks.yml and databricks.yaml", ""),
+        (".dbops.toml", "fixer = 'rm -rf'\n", "config", ".dbops.toml:1: fixer is read from your own config only", ""),
+        ("../home/config.toml", "[[[\n", "config", "config.toml:1", ""),
     ],
 )
 def test_what_stops_other_commands_is_a_finding_here(
-    tmp_path: Path, file: str, text: str, check: str, said: str
+    tmp_path: Path, file: str, text: str, check: str, said: str, hint: str
 ) -> None:
     program = with_bundle(tmp_path)
     program.write(file, text)
@@ -95,7 +95,13 @@ def test_what_stops_other_commands_is_a_finding_here(
     found = checks(ended)
     assert found[check]["status"] == "problem"
     assert said in found[check]["text"]
+    assert found[check]["hint"] == hint
     assert "Traceback" not in ended.err
+
+
+def test_a_target_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path) -> None:
+    found = checks(with_bundle(tmp_path)("doctor", "-t", "nope", "--json"))["bundle"]
+    assert (found["status"], found["hint"]) == ("problem", "-t with one of: dev, prod")
 
 
 def test_without_a_bundle_the_rest_is_looked_at(tmp_path: Path) -> None:

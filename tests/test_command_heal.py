@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dbops_tui.tui.cli import build_parser
+from dbops_tui.tui.cmd_heal import resume_command
 from engine_world import SCALE, Sample, mutating, sample
 from sandbox_fixture import SandboxBox, running_sandbox
 
@@ -153,12 +156,87 @@ def test_watch_follows_the_latest_run_to_its_end_and_its_status_is_that_of_the_r
     never = call(place, "watch", "orchestrator")
     assert never.returncode == 4
     assert "not deployed" in never.stderr
+    assert never.stderr.splitlines() == [
+        "dbops-tui: jobs.orchestrator is not deployed to this target",
+        "  dbops-tui heal orchestrator -t dev",
+    ]
     call(place, "heal", "orchestrator")
     good = call(place, "watch", "orchestrator", "--json")
     told = lines(good.stdout)
     assert good.returncode == 0, good.stderr
     assert told[-1]["event"] == "watch.ended"
     assert told[-1]["outcome"] == "succeeded"
+
+
+def test_watch_without_a_valid_sign_in_is_status_3_said_once_and_what_is_to_be_mended(
+    box: SandboxBox, tmp_path: Path
+) -> None:
+    place = sample(box, tmp_path)
+    env = {**place.env, "DATABRICKS_TOKEN": "dapi" + "0" * 32}
+    done = call(place, "watch", "orchestrator", env=env)
+    assert done.returncode == 3
+    assert done.stderr.count("Invalid access token") == 1
+    assert "renew DATABRICKS_TOKEN of the environment" in done.stderr
+    told = lines(call(place, "watch", "orchestrator", "--json", env=env).stdout)
+    assert told[-1]["exit_code"] == 3
+    assert told[-1]["code"] == "workspace.signed_out"
+    assert "DATABRICKS_TOKEN" in told[-1]["fix"]
+
+
+def test_watch_of_a_workspace_that_is_gone_can_be_tried_again(box: SandboxBox, tmp_path: Path) -> None:
+    place = sample(box, tmp_path)
+    done = call(place, "watch", "orchestrator", "--json", env={**place.env, "DATABRICKS_HOST": "http://127.0.0.1:9"})
+    last = lines(done.stdout)[-1]
+    assert done.returncode == last["exit_code"] == 1
+    assert (last["code"], last["retryable"]) == ("workspace.unreachable", True)
+
+
+def test_heal_without_a_valid_sign_in_says_so_once_and_what_is_to_be_mended(box: SandboxBox, tmp_path: Path) -> None:
+    place = sample(box, tmp_path)
+    done = call(place, "heal", "orchestrator", env={**place.env, "DATABRICKS_TOKEN": "dapi" + "0" * 32})
+    assert done.returncode == 3
+    said = done.stderr.splitlines()
+    assert len([line for line in said if line.startswith("Invalid access token")]) == 1
+    assert said[-1] == "To go on: renew DATABRICKS_TOKEN of the environment, or unset it and pass --profile NAME"
+
+
+@pytest.mark.parametrize("given", [[], ["--confirm", "dev"]])
+def test_a_production_target_is_refused_with_the_whole_command_that_confirms_it(
+    box: SandboxBox, tmp_path: Path, given: list[str]
+) -> None:
+    place = sample(box, tmp_path, healthy=True)
+    words = ["heal", "orchestrator", "-t", "prod", "--max-iterations", "1", *given]
+    done = call(place, *words)
+    wanted = f"dbops-tui heal orchestrator -t prod --max-iterations 1 --path {place.root} --confirm prod"
+    assert done.returncode == 3
+    assert done.stderr.splitlines()[-1] == f"To go on: {wanted}"
+    last = lines(call(place, *words, "--json").stdout)[-1]
+    assert last["fix"] == wanted.replace(" --confirm prod", " --json --confirm prod")
+    assert mutating(box) == []
+    assert call(place, *words[:4], "--confirm", "prod").returncode == 0
+
+
+def test_where_a_safe_patch_was_not_allowed_the_flag_that_allows_it_is_named(box: SandboxBox, tmp_path: Path) -> None:
+    place = sample(box, tmp_path)
+    done = call(place, "heal", "orchestrator", "-t", "dev")
+    assert done.returncode == 1
+    told = done.stderr.splitlines()[-1]
+    assert told == f"To go on: dbops-tui heal orchestrator -t dev --path {place.root} --apply safe"
+
+
+def test_heal_that_may_change_nothing_names_the_setting(box: SandboxBox, tmp_path: Path) -> None:
+    place = sample(box, tmp_path)
+    done = call(place, "heal", "orchestrator", env={**place.env, "DBOPS_READ_ONLY": "true"})
+    assert done.returncode == 3
+    assert "DBOPS_READ_ONLY" in done.stderr
+    assert mutating(box) == []
+
+
+def test_the_command_to_go_on_holds_all_that_was_asked(tmp_path: Path) -> None:
+    words = "-t prod -p work --max-iterations 2 --apply safe --wait-edit 30 --confirm prod --keep-deployed --json"
+    given = build_parser().parse_args(["heal", "a", *words.split(), "--fixer", "mend it"])
+    again = build_parser().parse_args(shlex.split(resume_command(("jobs.a",), given))[1:])
+    assert vars(again) == vars(given)
 
 
 def test_a_second_heal_says_who_has_the_journal_and_leaves_with_4(box: SandboxBox, tmp_path: Path) -> None:

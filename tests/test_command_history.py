@@ -89,6 +89,15 @@ async def test_the_targets_that_have_a_journal_are_named(program: Program, journ
     assert ended.last["fix"] == "there is one for: -t dev"
 
 
+async def test_a_loop_that_was_left_to_be_taken_up_again_is_open_and_said(program: Program, journal: Journal) -> None:
+    await keep(journal, record("aaaa1111", ""))
+    ((loop,), _) = listed(program)
+    assert (loop["outcome"], loop["ended"]) == ("open", None)
+    told = program("history")
+    assert "open" in told.out
+    assert "1 loop without an end" in told.err
+
+
 async def test_a_root_file_that_cannot_be_read_leaves_the_journal_to_who_names_the_target(
     program: Program, journal: Journal
 ) -> None:

@@ -37,6 +37,9 @@ SAID: list[tuple[ev.EngineEvent, str]] = [
     (ev.DeployOutput(" "), ""),
     (ev.RunStartedEvent("jobs.nightly", "run", "7", url="https://a/7"), "Started jobs.nightly: https://a/7"),
     (ev.RunStartedEvent("jobs.nightly", "repair", "7"), "Repairing jobs.nightly: 7"),
+    (ev.RunStartedEvent("jobs.nightly", "adopted", "7"), "Following an earlier start of jobs.nightly: 7"),
+    (ev.RunChanged("jobs.nightly", "7", "succeeded", "", 1_987_000), "jobs.nightly: succeeded after 33 min 7 s."),
+    (ev.RunChanged("jobs.nightly", "7", "running", "", 7_500_000), "jobs.nightly: running after 2 h 5 min."),
     (
         ev.RunChanged("jobs.nightly", "7", "failed", "Task work failed.", 61_000),
         "jobs.nightly: failed after 61 s, Task work failed.",
@@ -68,6 +71,10 @@ SAID: list[tuple[ev.EngineEvent, str]] = [
     (
         ev.Problem("cli", "the CLI is missing.", "install it", True),
         "the CLI is missing. To answer it: install it. It may pass when it is tried again.",
+    ),
+    (
+        ev.Problem("workspace.signed_out", "Invalid access token.", "databricks auth login", True),
+        "Invalid access token. To answer it: databricks auth login.",
     ),
     (ev.Escalated("three rounds", "# report"), "Escalated to a person: three rounds."),
     (

@@ -167,6 +167,7 @@ def test_what_is_deployed_has_ids_pages_and_its_last_run(live: Deployed) -> None
     run_id = live.run("bronze_ingest")
     found, last, err = rows(live.program)
     assert (last["source"], last["exit_code"], err) == ("cli", 0, "")
+    assert last["host"] == live.box.host
     job = found["jobs.bronze_ingest"]
     assert job["state"] == "deployed"
     assert job["id"].isdigit()

@@ -136,7 +136,10 @@ async def test_a_sign_in_that_ran_out_says_how_to_renew_it(subject: Subject) -> 
         return {"status": "error", "details": {"auth_type": "databricks-cli"}}
 
     found = await check(subject, "sign-in", describe=failed)
-    assert (found.status, found.hint) == ("problem", "databricks auth login --host https://dev.example.com")
+    assert (found.status, found.hint) == (
+        "problem",
+        "databricks auth login --host https://dev.example.com --profile dev",
+    )
 
 
 async def test_a_state_folder_that_cannot_be_had_is_a_problem(subject: Subject) -> None:

@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 from dbops_tui.core.bundle import Bundle, Target
-from dbops_tui.core.identity import auth_env, changed, client_options, fixer_env, flag, resolve, suggest, with_user
+from dbops_tui.core.identity import (
+    auth_env,
+    changed,
+    client_options,
+    fixer_env,
+    flag,
+    resolve,
+    sign_in,
+    suggest,
+    with_user,
+)
 from dbops_tui.core.profiles import config_file, credentials, normal_host, read_profiles, same_host
 from dbops_tui.core.state import Identity
 
@@ -175,10 +185,23 @@ def test_with_nothing_at_all_it_says_how_to_sign_in(tmp_path: Path) -> None:
     assert other.problem == f"no profile is for {LIVE}: sign in with `databricks auth login --host {LIVE}`"
 
 
+def test_a_sign_in_that_is_not_taken_is_renewed_where_it_comes_from(env: dict[str, str], tmp_path: Path) -> None:
+    held = resolve(bundle(), "stage-a", env)
+    assert sign_in(held) == f"databricks auth login --host {STAGE} --profile stage-a"
+    token = resolve(bundle(), "", env | {"DATABRICKS_HOST": LIVE, "DATABRICKS_TOKEN": TOKEN})
+    assert sign_in(token) == "renew DATABRICKS_TOKEN of the environment, or unset it and pass --profile NAME"
+    assert sign_in(resolve(bundle(), "", {"HOME": str(tmp_path)})) == "--profile NAME"
+
+
+def test_the_first_profile_of_a_machine_is_made_by_signing_in(tmp_path: Path) -> None:
+    nobody = resolve(bundle(host=LIVE), "my one", {"HOME": str(tmp_path)})
+    assert f"`databricks auth login --host {LIVE} --profile 'my one'`" in nobody.problem
+
+
 def test_host_and_token_of_the_environment_are_enough(env: dict[str, str]) -> None:
     env |= {"DATABRICKS_HOST": f"{LIVE}/", "DATABRICKS_TOKEN": TOKEN}
     identity = resolve(bundle(), "", env)
-    assert (place(identity), identity.source) == ((LIVE, ""), "the environment (DATABRICKS_TOKEN)")
+    assert (place(identity), identity.source) == ((LIVE, ""), "DATABRICKS_TOKEN of the environment")
     assert not identity.problem
     assert TOKEN not in repr(identity)
 
@@ -224,7 +247,7 @@ def test_half_a_sign_in_in_the_environment_counts_for_nothing(env: dict[str, str
 def test_a_sign_in_of_the_ci_job_serves_a_host_without_a_profile(env: dict[str, str], extra: dict[str, str]) -> None:
     identity = resolve(bundle(host=LIVE), "", {**env, **extra})
     assert place(identity) == (LIVE, "")
-    assert identity.source.startswith("the environment (")
+    assert identity.source.endswith(" of the environment")
     assert place(resolve(bundle(host=DEV), "", {**env, **extra})) == (DEV, "dev")
 
 

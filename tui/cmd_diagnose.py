@@ -86,8 +86,8 @@ def what_is_asked(arguments: argparse.Namespace) -> Asked:
     if arguments.update_id and not arguments.pipeline_id:
         raise Stop("an update is named together with its pipeline", "--pipeline-id P --update-id U", code="usage")
     if len(given) != 1:
-        what = "two things are named" if given else "nothing is named"
-        raise Stop(f"{what}: one is diagnosed at a time", "FILE, -, --run-id N or --pipeline-id P", code="usage")
+        what = "two things are named: one is diagnosed at a time" if given else "nothing is named to diagnose"
+        raise Stop(what, "FILE, - (stdin), the address of a run, --run-id N or --pipeline-id P", code="usage")
     address = next((value for value in (arguments.file, arguments.run_id) if value and "://" in value), "")
     if address:
         return _of_address(address)
@@ -95,7 +95,8 @@ def what_is_asked(arguments: argparse.Namespace) -> Asked:
         value = getattr(arguments, name)
         wanted = r"\d{1,20}" if name == "run_id" else _ID
         if value and not re.fullmatch(wanted, value):
-            raise Stop(f"{value!r} is no id", f"--{name.replace('_', '-')}", code="usage")
+            example = {"run_id": "951292965314312, or the address of the run's page"}.get(name, "ID")
+            raise Stop(f"{value!r} is no id", f"--{name.replace('_', '-')} {example}", code="usage")
     return Asked(arguments.file or "", arguments.run_id or "", arguments.pipeline_id or "", arguments.update_id or "")
 
 
@@ -120,7 +121,9 @@ def _at_host(place: Place, host: str, arguments: argparse.Namespace) -> Place:
 def _text_of(file: str) -> FailureText:
     if file != "-":
         return read_file(Path(file))
-    if sys.stdin is None or sys.stdin.isatty():
+    if sys.stdin is None:
+        raise Stop("stdin is closed: there is nothing to read", "name a FILE, or --run-id N", code="usage")
+    if sys.stdin.isatty():
         # A person at a terminal sees nothing happen: better said than waited for.
         print("reading the failure from the terminal; end it with Ctrl-D", file=sys.stderr)
     return read_stream(sys.stdin.buffer, "stdin")

@@ -11,6 +11,8 @@ import sys
 
 from ..core.engine import Engine
 from ..core.events import LoopEnded
+from ..core.identity import sign_in
+from ..core.proposals import SAFE_CONFIDENCE
 from ..core.stages import LoopOutcome
 from . import headless
 from .exits import EXIT_BLOCKED, EXIT_FAILED, EXIT_IDENTITY, EXIT_INTERRUPTED, EXIT_OK
@@ -31,6 +33,9 @@ OUTCOMES = {
 def main(arguments: argparse.Namespace) -> int:
     """Run the loop to its end; the exit status of the contract."""
     place = open_place(arguments)
+    if place.config.read_only:
+        fix = "unset DBOPS_READ_ONLY, or `read_only` in the settings; to look only: dbops-tui watch KEY"
+        raise Stop("read-only: heal deploys and runs", fix, code="refused", exit_code=EXIT_IDENTITY)
     refs = refs_of(place.bundle, arguments.keys)
     return headless.run(lambda: heal(place, refs, arguments))
 
@@ -59,7 +64,7 @@ async def heal(place: Place, refs: tuple[str, ...], arguments: argparse.Namespac
             raise
         return _stopped(face, stop)
     await face.close()
-    return _ended(face)
+    return _ended(face, refs, arguments)
 
 
 async def _loop(engine: Engine, refs: tuple[str, ...], arguments: argparse.Namespace) -> None:
@@ -80,23 +85,41 @@ async def _loop(engine: Engine, refs: tuple[str, ...], arguments: argparse.Names
     await engine.runner.ended.wait()
 
 
-def _ended(face: Headless) -> int:
+def _ended(face: Headless, refs: tuple[str, ...], arguments: argparse.Namespace) -> int:
     event, runner = face.ended, face.engine.runner
     if event is None:
         return EXIT_FAILED
     code = OUTCOMES.get(LoopOutcome(event.outcome), EXIT_FAILED)
     if event.outcome == LoopOutcome.BLOCKED and runner.refusal is not None:
         code = runner.refusal.exit_code
-    return _tell_end(face, event, code)
+    return _tell_end(face, event, code, _to_go_on(face.engine, event, refs, arguments))
 
 
-def _tell_end(face: Headless, event: LoopEnded, code: int) -> int:
+def _to_go_on(engine: Engine, event: LoopEnded, refs: tuple[str, ...], arguments: argparse.Namespace) -> str:
+    """What to type where a flag, or a sign-in, would have let the loop go on; empty where nothing is known to."""
+    refusal = engine.runner.refusal
+    if event.outcome == LoopOutcome.BLOCKED and refusal is not None:
+        if refusal.flag in ("--profile", "databricks auth login"):
+            return sign_in(engine.state.identity)
+        if "auto_in_production" in refusal.flag:
+            # The setting would answer it for ever; the word of a person answers it for this once.
+            return resume_command(refs, arguments, f"--confirm {shlex.quote(engine.world.bundle.target)}")
+        return resume_command(refs, arguments, refusal.flag) if refusal.flag.startswith("--") else refusal.flag
+    if event.outcome == LoopOutcome.ESCALATED and engine.world.config.apply != "safe":
+        fixes = [fix for diagnosis in engine.state.diagnoses for fix in diagnosis.fixes]
+        if any(fix.patch is not None and fix.confidence >= SAFE_CONFIDENCE and not fix.destructive for fix in fixes):
+            return resume_command(refs, arguments, "--apply safe")
+    return ""
+
+
+def _tell_end(face: Headless, event: LoopEnded, code: int, fix: str = "") -> int:
     if face.lines is not None:
         from ..core.events import to_json
 
-        face.lines.object({**to_json(event), "exit_code": code}, final=True)
+        face.lines.object({**to_json(event), **({"fix": fix} if fix else {}), "exit_code": code}, final=True)
     else:
         face.words.event(event)
+        face.words.say(f"To go on: {fix}" if fix else "")
         if event.outcome == LoopOutcome.ESCALATED:
             print(face.engine.state.report_markdown, end="")
     return code
@@ -112,6 +135,8 @@ def _stopped(face: Headless, stop: Stop) -> int:
         face.lines.write("problem", body)
         end = {"outcome": "blocked", "iterations": 0, "retryable": retryable, "reason": stop.message}
         face.lines.end("loop.ended", end, exit_code=stop.exit_code)
+    elif face.has_said(stop.message):
+        face.words.say(f"  {stop.fix}" if stop.fix else "")
     else:
         print(said(stop, face.engine.world.redactor), file=sys.stderr)
     return stop.exit_code
@@ -135,11 +160,22 @@ async def _interrupted(face: Headless, refs: tuple[str, ...], arguments: argpars
     return _tell_end(face, event, EXIT_INTERRUPTED)
 
 
-def resume_command(refs: tuple[str, ...], arguments: argparse.Namespace) -> str:
-    """What to type to take the loop up again."""
+def resume_command(refs: tuple[str, ...], arguments: argparse.Namespace, more: str = "") -> str:
+    """What to type to take the loop up again as it was asked for, with `more` flags that were missing or wrong."""
+    given: list[tuple[str, str]] = [
+        ("-t", arguments.target or ""),
+        ("-p", arguments.profile or ""),
+        ("--max-iterations", str(arguments.max_iterations or "")),
+        ("--fixer", arguments.fixer or ""),
+        ("--apply", arguments.apply if arguments.apply != "none" else ""),
+        ("--wait-edit", f"{arguments.wait_edit:g}" if arguments.wait_edit else ""),
+        ("--confirm", arguments.confirm),
+        ("--path", arguments.path if arguments.path != "." else ""),
+    ]
+    added = shlex.split(more)
     words = ["dbops-tui", "heal", *(ref.partition(".")[2] for ref in refs)]
-    for flag, value in (("-t", arguments.target), ("-p", arguments.profile), ("--fixer", arguments.fixer)):
-        words += [flag, value] if value else []
-    words += ["--apply", arguments.apply] if arguments.apply and arguments.apply != "none" else []
-    words += ["--path", arguments.path] if arguments.path != "." else []
-    return shlex.join(words)
+    for flag, value in given:
+        words += [flag, value] if value and flag not in added else []
+    for flag in ("keep_deployed", "plain", "json"):
+        words += [f"--{flag.replace('_', '-')}"] if getattr(arguments, flag, False) else []
+    return shlex.join(words + added)

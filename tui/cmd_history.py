@@ -37,7 +37,7 @@ def main(arguments: argparse.Namespace) -> int:
     print_table(
         ("ID", "STARTED", "ENDED", "RESOURCES", "TARGET", "ROUNDS", "OUTCOME", "REASON"), map(_row, loops), roomy=7
     )
-    open_ones = sum(loop.record.outcome == OPEN for loop in loops)
+    open_ones = sum(_open(loop) for loop in loops)
     if open_ones:
         print(
             f"{plural(open_ones, 'loop')} without an end: the console or heal goes on with the newest", file=sys.stderr
@@ -54,9 +54,14 @@ async def read_loops(place: Place, limit: int) -> list[LoopSeen]:
 def _row(loop: LoopSeen) -> tuple[str, ...]:
     record = loop.record
     return (
-        *(record.loop_id, record.started, record.ended if record.outcome != OPEN else "", ", ".join(record.keys)),
-        *(record.target, str(loop.iterations), record.outcome, record.reason),
+        *(record.loop_id, record.started, "" if _open(loop) else record.ended, ", ".join(record.keys)),
+        *(record.target, str(loop.iterations), record.outcome or OPEN, record.reason),
     )
+
+
+def _open(loop: LoopSeen) -> bool:
+    """Whether the loop has no end: its process was ended, or left it to be taken up again."""
+    return loop.record.outcome in ("", OPEN)
 
 
 def _print_json(place: Place, loops: list[LoopSeen]) -> int:
@@ -66,13 +71,13 @@ def _print_json(place: Place, loops: list[LoopSeen]) -> int:
         body: dict[str, Any] = {
             "id": record.loop_id,
             "started": record.started,
-            "ended": record.ended if record.outcome != OPEN else None,
+            "ended": None if _open(loop) else record.ended,
             "keys": list(record.keys),
             "target": record.target,
             "host": record.host,
             "user": record.user,
             "iterations": loop.iterations,
-            "outcome": record.outcome,
+            "outcome": record.outcome or OPEN,
             "reason": clean(record.reason),
             "causes": sorted({e.diagnosis.cause for r in record.rounds for e in r.errors if e.diagnosis is not None}),
         }

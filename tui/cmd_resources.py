@@ -15,7 +15,6 @@ from ..core.bundle import Bundle, Resource
 from ..core.bundle_truth import NOWHERE, apply_summary
 from ..core.cli_words import CliProblem
 from ..core.identity import flag
-from ..core.redaction import Redactor
 from ..core.text import clean
 from .exits import EXIT_FAILED, EXIT_IDENTITY, EXIT_OK
 from .jsonl import JsonLines
@@ -75,7 +74,7 @@ def main(arguments: argparse.Namespace) -> int:
         _talk(place, note)
     status = EXIT_FAILED if listing.bundle.broken else EXIT_OK
     if arguments.json:
-        return _print_json(listing, status, place.redactor)
+        return _print_json(listing, status, place)
     if listing.bundle.resources:
         _print_table(listing)
     else:
@@ -169,8 +168,8 @@ async def _last_run(workspace: Workspace, resource: Resource) -> LastRun | None:
     return LastRun(update.update_id, update.state.lower(), update.creation_ms, 0, url)
 
 
-def _print_json(listing: Listing, status: int, redactor: Redactor) -> int:
-    out = JsonLines()
+def _print_json(listing: Listing, status: int, place: Place) -> int:
+    out, redactor = JsonLines(), place.redactor
     for resource in listing.bundle.resources:
         declared = resource.place != NOWHERE
         last = listing.last_runs.get(resource.ref)
@@ -203,7 +202,8 @@ def _print_json(listing: Listing, status: int, redactor: Redactor) -> int:
     about = {
         "bundle": bundle.name,
         "target": bundle.target,
-        "host": bundle.workspace_host or None,
+        # Where the identity says so: what the YAML names is often nothing, and never all.
+        "host": place.identity.host or bundle.workspace_host or None,
         "count": len(bundle.resources),
         "source": listing.source,
         "notes": [redactor.redact(clean(note)) for note in listing.notes],

@@ -8,15 +8,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import dataclasses
+import shlex
 import sys
 
 from ..core.engine import Engine
 from ..core.events import RunStartedEvent
 from ..core.failures import failed_tasks
+from ..core.identity import sign_in
 from ..core.pipelines import Update
 from ..core.run_stats import partial_success
 from ..core.runs import Run
-from ..core.workspace import WorkspaceError
 from . import headless
 from .exits import EXIT_BLOCKED, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from .headless import Headless, Interrupted
@@ -55,9 +56,7 @@ async def watch(place: Place, ref: str, arguments: argparse.Namespace) -> int:
         stop = stop_of(error)
         if stop is None:
             raise
-        if face.lines is None:
-            print(said(stop, place.redactor), file=sys.stderr)
-        return _end(face, ref, "unknown", stop.exit_code, stop.message)
+        return _stopped(face, ref, stop)
     code, outcome, detail = await _judge(engine, ref, ended.result())
     await face.close()
     return _end(face, ref, outcome, code, detail)
@@ -65,8 +64,8 @@ async def watch(place: Place, ref: str, arguments: argparse.Namespace) -> int:
 
 async def _follow(engine: Engine, ref: str, run_id: str, ended: asyncio.Future[Run | Update]) -> None:
     await engine.start(look=False)
-    if not await engine.identify():
-        raise WorkspaceError("unreachable", engine.reach.away or engine.state.identity.problem)
+    await engine.identifying.resolve()
+    engine.reach.good()
     resource = engine.world.resource(ref)
     assert resource is not None
     pipeline = resource.type == "pipelines"
@@ -76,24 +75,25 @@ async def _follow(engine: Engine, ref: str, run_id: str, ended: asyncio.Future[R
     if (resource is None or not resource.id) and (pipeline or not run_id):
         raise Stop(
             f"{ref} is not deployed to this target",
-            "dbops-tui heal KEY",
+            f"dbops-tui heal {_key(ref)}{_target(engine)}",
             code="not_deployed",
             exit_code=EXIT_BLOCKED,
         )
-    workspace = engine.world.open_workspace()
+    workspace, url = engine.world.open_workspace(), ""
     if not run_id and resource is not None:
         if pipeline:
             updates = await workspace.updates(resource.id, 1)
             run_id = updates[0].update_id if updates else ""
         else:
             runs = await workspace.runs_of(resource.id, 1)
-            run_id = runs[0].run_id if runs else ""
+            run_id, url = (runs[0].run_id, runs[0].page_url) if runs else ("", "")
     if not run_id:
-        raise Stop(f"{ref} has never run", code="no_run", exit_code=EXIT_FAILED)
+        fix = f"dbops-tui heal {_key(ref)}{_target(engine)}"
+        raise Stop(f"{ref} has never run", fix, code="no_run", exit_code=EXIT_FAILED)
     engine.world.store.set(focus=ref)
     pipeline_id = resource.id if pipeline and resource is not None else ""
     ids = {"update_id": run_id, "pipeline_id": pipeline_id} if pipeline else {"run_id": run_id}
-    engine.world.emit(RunStartedEvent(ref, "adopted", **ids))
+    engine.world.emit(RunStartedEvent(ref, "adopted", **ids, url=url))
 
     def told(found: Run | Update) -> None:
         if not ended.done():
@@ -120,6 +120,26 @@ async def _judge(engine: Engine, ref: str, found: Run | Update) -> tuple[int, st
             return EXIT_OK, "partial", f"{share.words}; failed: {', '.join(share.failed) or 'see the run'}"
         return EXIT_FAILED, outcome, f"failed: {', '.join(task.task_key for task in failed_tasks(found))}"
     return EXIT_FAILED, outcome, found.message
+
+
+def _key(ref: str) -> str:
+    return ref.partition(".")[2]
+
+
+def _target(engine: Engine) -> str:
+    return f" -t {shlex.quote(engine.world.bundle.target)}" if engine.world.bundle.target else ""
+
+
+def _stopped(face: Headless, ref: str, stop: Stop) -> int:
+    """It could not be followed: said once, with what to do, and in the stream with the code for scripts."""
+    fix = sign_in(face.engine.state.identity) if stop.code == "workspace.signed_out" else stop.fix
+    if face.lines is None:
+        text = said(Stop(stop.message, fix, code=stop.code), face.engine.world.redactor)
+        print(text, file=sys.stderr)
+        return stop.exit_code
+    body = {"key": ref, "outcome": "unknown", "detail": stop.message}
+    why = {"code": stop.code, "fix": fix, "retryable": stop.retryable}
+    return face.lines.end("watch.ended", body | why, exit_code=stop.exit_code)
 
 
 def _end(face: Headless, ref: str, outcome: str, code: int, detail: str) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..core.engine import Engine
-from ..core.events import Check, EngineEvent, Holding, LoopEnded
+from ..core.events import Check, EngineEvent, Holding, LoopEnded, Problem
 from ..core.state import State
 from .coloured import words_for
 from .jsonl import JsonLines
@@ -33,6 +33,7 @@ class Headless:
         self.words = words_for(plain, deploy_lines=deploy_lines, redactor=engine.world.redactor)
         self.ended: LoopEnded | None = None
         self._said_at = asyncio.get_running_loop().time()
+        self._problem = ""
         self._stop = asyncio.Event()
         self._presses = 0
         self._twice = asyncio.Event()
@@ -53,8 +54,15 @@ class Headless:
         if self.lines is not None:
             if not self.lines.ended:
                 self.lines.event(event, final=final)
-        else:
+        elif not (isinstance(event, Problem) and self.has_said(event.message)):
+            # People read of the same trouble once, however many parts of the engine met it; a stream has each.
             self.words.event(event)
+        if isinstance(event, Problem):
+            self._problem = event.message
+
+    def has_said(self, message: str) -> bool:
+        """Whether the last problem that a person read of is this one."""
+        return bool(message) and message == self._problem
 
     async def until(self, done: Awaitable[Any]) -> None:
         """Wait for `done`. Raises Interrupted at the first Ctrl-C (or TERM, or HUP)."""

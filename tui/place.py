@@ -202,12 +202,16 @@ def _of_workspace(error: BaseException) -> Stop | None:
     if type(error).__name__ != "WorkspaceError":
         return None
     kind = str(getattr(error, "kind", ""))
-    hints = {"signed_out": "databricks auth login, or --profile NAME", "forbidden": "--profile NAME of who may"}
+    hints = {
+        "signed_out": "databricks auth login, or --profile NAME",
+        "forbidden": "--profile NAME of who may",
+        "not_found": "is it another workspace? -t TARGET or --profile NAME says which one is asked",
+    }
     return Stop(
         str(getattr(error, "message", error)),
         hints.get(kind, ""),
         code=f"workspace.{kind}",
-        exit_code=EXIT_IDENTITY if kind in hints else EXIT_FAILED,
+        exit_code=EXIT_IDENTITY if kind in ("signed_out", "forbidden") else EXIT_FAILED,
         retryable=bool(getattr(error, "unmeasured", False)) and kind != "signed_out",
     )
 

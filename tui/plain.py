@@ -90,7 +90,9 @@ def sentence(event: ev.EngineEvent) -> str:
             return f"Waiting: {_bare(event.reason)}."
         case ev.Problem():
             fix = f" To answer it: {_bare(event.fix)}." if event.fix else ""
-            return f"{_bare(event.message)}.{fix}" + (" It may pass when it is tried again." if event.retryable else "")
+            # Who is signed out is so until somebody signs in: trying again changes nothing.
+            passing = event.retryable and not event.code.endswith("signed_out")
+            return f"{_bare(event.message)}.{fix}" + (" It may pass when it is tried again." if passing else "")
         case ev.Escalated():
             return f"Escalated to a person: {_bare(event.reason)}."
         case ev.LoopEnded():
@@ -105,7 +107,7 @@ _STARTED = {
     "run": "Started",
     "repair": "Repairing",
     "update": "Started an update of",
-    "adopted": "Attached to what already ran of",
+    "adopted": "Following an earlier start of",
 }
 
 
@@ -157,7 +159,12 @@ def _bare(text: str) -> str:
 
 
 def _took(milliseconds: int) -> str:
-    return f" after {milliseconds // 1000} s" if milliseconds >= 1000 else ""
+    """How long something took, in the words that a person would say; empty below a second."""
+    seconds = milliseconds // 1000
+    if seconds < 120:
+        return f" after {seconds} s" if seconds else ""
+    minutes = seconds // 60
+    return f" after {minutes} min {seconds % 60} s" if minutes < 60 else f" after {minutes // 60} h {minutes % 60} min"
 
 
 def _list(names: tuple[str, ...]) -> str:
