@@ -216,6 +216,21 @@ def test_a_production_target_is_refused_with_the_whole_command_that_confirms_it(
     assert call(place, *words[:4], "--confirm", "prod").returncode == 0
 
 
+def test_what_is_deployed_to_another_workspace_is_settled_first_and_both_ways_are_named(
+    box: SandboxBox, tmp_path: Path
+) -> None:
+    place = sample(box, tmp_path, healthy=True)
+    assert call(place, "heal", "orchestrator").returncode == 0
+    with running_sandbox(time_scale=SCALE, scenario="retail") as other:
+        env = {**place.env, "DATABRICKS_HOST": other.host, "DATABRICKS_TOKEN": other.token}
+        done = call(place, "heal", "orchestrator", env=env)
+        said = done.stderr.splitlines()[-1]
+        assert done.returncode == 3
+        assert f"dbops-tui heal orchestrator --path {place.root} --keep-deployed" in said
+        assert f"dbops-tui {place.root} -t dev" in said
+        assert mutating(other) == []
+
+
 def test_where_a_safe_patch_was_not_allowed_the_flag_that_allows_it_is_named(box: SandboxBox, tmp_path: Path) -> None:
     place = sample(box, tmp_path)
     done = call(place, "heal", "orchestrator", "-t", "dev")

@@ -190,7 +190,9 @@ def test_a_sign_in_that_is_not_taken_is_renewed_where_it_comes_from(env: dict[st
     assert sign_in(held) == f"databricks auth login --host {STAGE} --profile stage-a"
     token = resolve(bundle(), "", env | {"DATABRICKS_HOST": LIVE, "DATABRICKS_TOKEN": TOKEN})
     assert sign_in(token) == "renew DATABRICKS_TOKEN of the environment, or unset it and pass --profile NAME"
-    assert sign_in(resolve(bundle(), "", {"HOME": str(tmp_path)})) == "--profile NAME"
+    nobody = {"HOME": str(tmp_path / "nobody")}
+    assert sign_in(resolve(bundle(), "", nobody)) == "--profile NAME"
+    assert sign_in(resolve(bundle(host=LIVE), "", nobody)) == f"databricks auth login --host {LIVE}"
 
 
 def test_the_first_profile_of_a_machine_is_made_by_signing_in(tmp_path: Path) -> None:

@@ -104,6 +104,10 @@ def _to_go_on(engine: Engine, event: LoopEnded, refs: tuple[str, ...], arguments
         if "auto_in_production" in refusal.flag:
             # The setting would answer it for ever; the word of a person answers it for this once.
             return resume_command(refs, arguments, f"--confirm {shlex.quote(engine.world.bundle.target)}")
+        if refusal.flag == "--keep-deployed":
+            console = shlex.join(["dbops-tui", str(engine.world.bundle.root), "-t", engine.world.bundle.target])
+            kept = resume_command(refs, arguments, refusal.flag)
+            return f"{kept} to keep what is deployed there, or {console} to look at it and destroy it"
         return resume_command(refs, arguments, refusal.flag) if refusal.flag.startswith("--") else refusal.flag
     if event.outcome == LoopOutcome.ESCALATED and engine.world.config.apply != "safe":
         fixes = [fix for diagnosis in engine.state.diagnoses for fix in diagnosis.fixes]
