@@ -200,6 +200,14 @@ def test_heal_without_a_valid_sign_in_says_so_once_and_what_is_to_be_mended(box:
     assert said[-1] == "To go on: renew DATABRICKS_TOKEN of the environment, or unset it and pass --profile NAME"
 
 
+def test_heal_by_who_may_not_asks_for_who_may(box: SandboxBox, tmp_path: Path) -> None:
+    place = sample(box, tmp_path)
+    box.control("POST", "faults", {"path": "/api/*", "kind": "403", "times": -1})
+    done = call(place, "heal", "orchestrator")
+    assert done.returncode == 3
+    assert done.stderr.splitlines()[-1] == "To go on: --profile NAME of who may"
+
+
 @pytest.mark.parametrize("given", [[], ["--confirm", "dev"]])
 def test_a_production_target_is_refused_with_the_whole_command_that_confirms_it(
     box: SandboxBox, tmp_path: Path, given: list[str]

@@ -70,6 +70,8 @@ def test_the_page_tells_the_stream_of_every_command_that_has_one() -> None:
         (["matrix", "burn"], "learn"),
         (["resources", "--nonsense"], "--nonsense"),
         (["history", "--limit", "0"], "from 1 to"),
+        (["heal", "nightly", "--wait-edit", "-1"], "a number from 0 to 86,400"),
+        (["heal", "nightly", "--wait-edit", "nan"], "a number from 0 to 86,400"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_a_final_event(words: list[str], said: str, tmp_path: Path) -> None:
@@ -82,6 +84,24 @@ def test_wrong_usage_ends_with_2_and_a_final_event(words: list[str], said: str, 
     (only,) = told.events
     assert (only["event"], only["code"], only["exit_code"], only["final"]) == ("problem", "usage", 2, True)
     assert said in only["message"]
+
+
+@pytest.mark.parametrize("command", ["demo", "sandbox"])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--scenario", "nope"], "there is no scenario 'nope'; there are: "),
+        (["--time-scale", "-1"], "a number from 0.001 to 1,000,000"),
+        (["--time-scale", "nan"], "a number from 0.001 to 1,000,000"),
+    ],
+)
+def test_a_world_that_cannot_be_simulated_is_refused_before_it_starts(
+    command: str, words: list[str], said: str, tmp_path: Path
+) -> None:
+    ended = alone(tmp_path)(command, *words)
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err
+    assert "Traceback" not in ended.err
 
 
 def test_a_misspelt_command_is_not_taken_for_a_folder(tmp_path: Path) -> None:

@@ -219,20 +219,21 @@ def _arguments_of(name: str, parser: argparse.ArgumentParser) -> None:
     if name == "resources":
         add("--offline", action="store_true", help="what the YAML says alone: no CLI, no network")
     if name in ("demo", "sandbox"):
-        add("--time-scale", type=float, default=None, metavar="X", help="how much faster simulated time passes")
-        add("--scenario", default="retail", metavar="NAME", help="which sample and which defects (default: retail)")
+        add("--time-scale", type=_scale, default=None, metavar="X", help="how much faster simulated time passes")
+        which = "which sample and which defects (default: retail)"
+        add("--scenario", type=_scenario, default="retail", metavar="NAME", help=which)
     if name == "demo":
         add("--headless", action="store_true", help="play the whole loop without a terminal")
         add("--auto", action="store_true", help="start the loop and redeploy on each edit by itself")
         add("--into", default=None, metavar="DIR", help="where to put the sample bundle (default: a new folder)")
     if name == "sandbox":
-        add("--port", type=int, default=0, metavar="N", help="the port on 127.0.0.1 (default: a free one)")
+        add("--port", type=_port, default=0, metavar="N", help="the port on 127.0.0.1 (default: a free one)")
     if name == "heal":
         add("keys", nargs="+", metavar="KEY", help="resource keys: a job or a pipeline")
         add("--max-iterations", type=_rounds, default=None, metavar="N", help="rounds at most, 1 to 3 (default: 3)")
         add("--fixer", default=None, metavar="CMD", help="a program that edits the bundle; reads the failure on stdin")
         add("--apply", choices=("safe", "none"), default=None, help="apply exact, harmless patches (default: none)")
-        add("--wait-edit", type=float, default=0.0, metavar="SECONDS", help="wait so long for a person's edit")
+        add("--wait-edit", type=_seconds, default=0.0, metavar="SECONDS", help="wait so long for a person's edit")
         add("--confirm", default="", metavar="TARGET", help="the target's name, to act on a production target")
         add("--keep-deployed", action="store_true", help="leave what is deployed to another workspace as it is")
         add("--plain", action="store_true", help="one sentence for each change")
@@ -269,6 +270,35 @@ def _rounds(text: str) -> int:
 
 def _positive(text: str) -> int:
     return _whole(text, 1, 1_000_000)
+
+
+def _port(text: str) -> int:
+    return _whole(text, 0, 65_535)
+
+
+def _scale(text: str) -> float:
+    return _number(text, 0.001, 1_000_000.0)
+
+
+def _seconds(text: str) -> float:
+    return _number(text, 0.0, 86_400.0)
+
+
+def _number(text: str, low: float, high: float) -> float:
+    with contextlib.suppress(ValueError):
+        # Of what is no number (nan) no comparison is true.
+        if low <= float(text) <= high:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"a number from {low:g} to {high:,.0f} is needed, not {text!r}")
+
+
+def _scenario(text: str) -> str:
+    """The name of a scenario that is there: refused here, before a folder is made or a process is started."""
+    folder = Path(__file__).resolve().parent.parent / "sandbox" / "scenarios"
+    names = sorted(each.parent.name for each in folder.glob("*/scenario.yaml"))
+    if text not in names:
+        raise argparse.ArgumentTypeError(f"there is no scenario {text!r}; there are: {', '.join(names)}")
+    return text
 
 
 def _whole(text: str, low: int, high: int) -> int:

@@ -15,6 +15,7 @@ from ..core.engine import Engine
 from ..core.loop import LoopState, NoFix
 from ..core.stages import LoopOutcome, Stage
 from ..core.state import State
+from ..widgets.words import plural
 from . import headless
 from .cmd_console import run_console
 from .demo_world import DemoError, DemoWorld, PlannedFix
@@ -74,7 +75,7 @@ async def play(place: Place, world: DemoWorld) -> int:
     engine.acts.headless = True
     face = Headless(engine, as_json=False)
     cli = "the databricks CLI found here" if world.real_cli else "a stand-in for the databricks CLI"
-    face.words.say(f"{world.title}: {len(world.fixes)} defects, in {world.bundle_dir}, with {cli}.")
+    face.words.say(f"{world.title}: {plural(len(world.fixes), 'defect')}, in {world.bundle_dir}, with {cli}.")
     person = _Person(engine, world, face)
     engine.subscribe(person.look)
     try:

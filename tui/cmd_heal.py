@@ -11,6 +11,7 @@ import sys
 
 from ..core.engine import Engine
 from ..core.events import LoopEnded
+from ..core.identity import flag as flag_of
 from ..core.identity import sign_in
 from ..core.proposals import SAFE_CONFIDENCE
 from ..core.stages import LoopOutcome
@@ -100,7 +101,10 @@ def _to_go_on(engine: Engine, event: LoopEnded, refs: tuple[str, ...], arguments
     refusal = engine.runner.refusal
     if event.outcome == LoopOutcome.BLOCKED and refusal is not None:
         if refusal.flag in ("--profile", "databricks auth login"):
-            return sign_in(engine.state.identity)
+            here = engine.state.identity
+            if here.problem:
+                return flag_of(here)
+            return sign_in(here) if engine.state.signed_out else "--profile NAME of who may"
         if "auto_in_production" in refusal.flag:
             # The setting would answer it for ever; the word of a person answers it for this once.
             return resume_command(refs, arguments, f"--confirm {shlex.quote(engine.world.bundle.target)}")
