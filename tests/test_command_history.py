@@ -95,7 +95,9 @@ async def test_a_loop_that_was_left_to_be_taken_up_again_is_open_and_said(progra
     assert (loop["outcome"], loop["ended"]) == ("open", None)
     told = program("history")
     assert "open" in told.out
-    assert "1 loop without an end" in told.err
+    assert "1 loop without an end: the console or heal goes on with the newest" in told.err
+    await keep(journal, record("bbbb2222", "verified"))
+    assert "1 loop without an end: a newer one came after" in program("history").err
 
 
 async def test_a_root_file_that_cannot_be_read_leaves_the_journal_to_who_names_the_target(

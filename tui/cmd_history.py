@@ -39,9 +39,9 @@ def main(arguments: argparse.Namespace) -> int:
     )
     open_ones = sum(_open(loop) for loop in loops)
     if open_ones:
-        print(
-            f"{plural(open_ones, 'loop')} without an end: the console or heal goes on with the newest", file=sys.stderr
-        )
+        # Only the newest is ever taken up: who starts another one leaves those before it behind.
+        then = "the console or heal goes on with the newest" if _open(loops[0]) else "a newer one came after"
+        print(f"{plural(open_ones, 'loop')} without an end: {then}", file=sys.stderr)
     return 0
 
 
