@@ -23,7 +23,13 @@ SIZE = (140, 48)
 
 @asynccontextmanager
 async def played(
-    folder: Path, scenario: str = "retail", *, healthy: bool = False, scale: float = SCALE, **changes: Any
+    folder: Path,
+    scenario: str = "retail",
+    *,
+    healthy: bool = False,
+    scale: float = SCALE,
+    target: str = "",
+    **changes: Any,
 ) -> AsyncIterator[tuple[Any, ConsoleApp, Engine, SandboxBox]]:
     """(pilot, console, engine, sandbox) on a copy of a sample bundle that has been deployed."""
     with running_sandbox(time_scale=scale, scenario=scenario) as box:
@@ -31,12 +37,13 @@ async def played(
         for fix in () if healthy else place.fixes:
             if fix.get("after") == "deploy":
                 place.mend(fix)
-        bundle = load_bundle(place.root, "", place.env)
-        engine = Engine(bundle, env=place.env, config=replace(CONFIG, **changes), clock=ScaledClock(CLOCK))
+        bundle = load_bundle(place.root, target, place.env)
+        clock = ScaledClock(CLOCK)
+        engine = Engine(bundle, env=place.env, config=replace(CONFIG, **changes), target=target, clock=clock)
         app = ConsoleApp(engine, engine.state, Options(clock=False))
         async with app.run_test(size=SIZE) as pilot:
             await until(pilot, lambda: engine.state.identity.resolved)
-            await pilot.press("d", "y")
+            await pilot.press("d", *([*target, "enter"] if target == "prod" else ["y"]))
             await until(pilot, lambda: all(r.id for r in resources(engine) if r.type == "jobs"))
             await until(pilot, lambda: not engine.state.busy)
             yield pilot, app, engine, box

@@ -218,3 +218,23 @@ def test_the_step_it_died_in_is_read_from_the_lines_of_a_trace_that_ran() -> Non
     )
     said_ = text(TaskOutput("t", error="ValueError: no", error_trace=trace))
     assert "died in step 2 of 4  Joining\n" in said_
+
+
+async def test_a_check_query_asks_the_warehouse_that_was_chosen_and_confirms(tmp_path: Path) -> None:
+    async with played(tmp_path, "missing-table") as (pilot, app, engine, box):
+        await go_to(pilot, app, "jobs.silver_refresh")
+        await pilot.press("x", "y")
+        await ended(pilot, engine)
+        await until(pilot, lambda: bool(engine.state.diagnoses))
+        await pilot.press("3")
+        tab = app.panes.tab
+        assert "c check" in screen_lines(app)[-1]
+        await pilot.press("c")
+        await until(pilot, said(app, "stopped: would be started by it"))
+        await pilot.press("enter")
+        await until(pilot, said(app, "DESCRIBE TABLE", "silver_ordres", "the query starts it"))
+        assert not any("sql/statements" in call for call in mutating(box)), "nothing is sent before a person says yes"
+        await pilot.press("y")
+        await until(pilot, said(app, "the check query confirmed it", "99 % (was 97 %)"))
+        assert app.panes.tab == tab, "what was being read stays"
+        assert [call for call in mutating(box) if "/sql/" in call] == ["POST /api/2.0/sql/statements"]

@@ -273,9 +273,14 @@ class ConsoleApp(App[int], inherit_bindings=False):
         self.noticing.changed(before, self.state)
         self.refresh_scene()
 
+    @property
+    def _drawn(self) -> bool:
+        """Whether there is something to draw on: not before the first paint, and not once the console is being left."""
+        return hasattr(self, "views") and bool(self.screen_stack)
+
     def refresh_scene(self) -> None:
         """Bring every pane in step with the state and the cursor."""
-        if not hasattr(self, "views"):
+        if not self._drawn:
             return
         state = self.state
         self.panes.show(state, self.now_ms)
@@ -341,7 +346,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
 
     def _arrange(self) -> None:
         """Place the panes for the size of the terminal and for what there is to show."""
-        if not hasattr(self, "views"):
+        if not self._drawn:
             return
         prompt = list(self.query("#prompt"))
         size = self._terminal or self.size

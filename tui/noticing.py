@@ -54,7 +54,7 @@ class Noticing:
         begun = after.update is not None and (
             before.update is None or before.update.update_id != after.update.update_id
         )
-        if begun and after.update is not None and not after.update.ended and panes.tab == "cli":
+        if begun and panes.tab == "cli":
             panes.tab = "events"
 
     def _go_along(self, before: State, after: State) -> None:

@@ -310,7 +310,7 @@ class Panes:
             sign, role, word = pipeline_look(update.state, glyphs)
             done, total = flow_progress(update)
             aside: list[Span] = [(f"{sign} ", role), span(word, f"{role}+b")]
-            if total:
+            if total and not update.validate_only:
                 aside.append((f" {done}/{total} flows", "muted"))
             if update.cause == "RETRY_ON_FAILURE":
                 aside.append((" retried by the platform", "warn"))
