@@ -445,7 +445,7 @@ async def test_a_schedule_is_shown_with_its_next_times_and_left_to_the_bundle(tm
         assert "2026-11-29 06:00:00" in text
         assert "resources/gold_merge.yml:9" in text
         assert "edit pause_status there and deploy" in text
-        assert "development mode deploys every schedule paused" in text
+        assert "development mode deploys a schedule paused" in text
         await pilot.press("e")
         await pilot.pause()
         assert edited == ["resources/gold_merge.yml:9"]

@@ -15,6 +15,7 @@ from dbops_tui.widgets.glyphs import UNICODE
 from dbops_tui.widgets.output import output_lines
 from engine_world import mutating
 from snapshot_helper import console, screen_lines, screen_text
+from textual import events
 
 BOOKS = "jobs.books"
 
@@ -238,3 +239,22 @@ async def test_a_check_query_asks_the_warehouse_that_was_chosen_and_confirms(tmp
         await until(pilot, said(app, "the check query confirmed it", "99 % (was 97 %)"))
         assert app.panes.tab == tab, "what was being read stays"
         assert [call for call in mutating(box) if "/sql/" in call] == ["POST /api/2.0/sql/statements"]
+
+
+async def test_a_watched_run_is_followed_also_while_the_terminal_is_out_of_sight_until_it_has_rung() -> None:
+    state = fake_states.running()
+    run = state.run
+    assert run is not None
+    app = console(state)
+    async with app.run_test(size=(120, 40)) as pilot:
+        told = app.engine.presence  # type: ignore[attr-defined]
+        await pilot.press("w")
+        app.post_message(events.AppBlur())
+        await pilot.pause()
+        assert ("away", True) not in told, "else nobody would see it end"
+        over = replace(run, state=RunState(Outcome.SUCCEEDED), end_ms=run.start_ms + 1)
+        app.engine.publish(replace(state, run=over))  # type: ignore[attr-defined]
+        await until(pilot, lambda: ("away", True) in told)
+        assert not app.watched
+        app.post_message(events.AppFocus())
+        await until(pilot, lambda: told[-1] == ("away", False))

@@ -118,6 +118,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
         self.clock_on = self.options.clock
         self.palette: Palette = PALETTES["dbops-dark"]
         self.watched: set[str] = set()
+        self.in_sight = True  # whether the terminal has the focus, as far as it tells
         self.notice: Span | None = None
         self.actions: tuple[Action, ...] = ACTIONS
         self._now, self.monotonic = now, monotonic
@@ -533,11 +534,18 @@ class ConsoleApp(App[int], inherit_bindings=False):
         await super().on_event(event)
 
     def on_app_blur(self) -> None:
-        """The terminal lost the focus: nobody looks."""
-        self.spawn(self.engine.away(True), "away")
+        """The terminal lost the focus: nobody looks, unless somebody waits for the bell."""
+        self.in_sight = False
+        self.nobody_waits()
 
     def on_app_focus(self) -> None:
+        self.in_sight = True
         self.spawn(self.engine.away(False), "away")
+
+    def nobody_waits(self) -> None:
+        """Tell the engine that nobody looks, where that is so and nothing is watched to its end."""
+        if not self.in_sight and not self.watched:
+            self.spawn(self.engine.away(True), "away")
 
     # --- the terminal ------------------------------------------------------------------------------------------------
 

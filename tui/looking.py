@@ -68,7 +68,11 @@ class Looking(LookingAtEvents):
     # --- editing ----------------------------------------------------------------------------------------------------
 
     def do_edit(self) -> None:
-        self.edit(self.app.scene().place)
+        scene = self.app.scene()
+        event = scene.event
+        # Of an event its own place, also where only its exceptions tell it.
+        told = self.place_of(event) if event is not None and event.level in ("ERROR", "WARN") else ""
+        self.edit(told or scene.place)
 
     def edit(self, place: str) -> None:
         """Open `file:line` below the bundle's folder in the editor."""

@@ -111,6 +111,7 @@ class Noticing:
         for id_ in self._app.watched & ended.keys():
             self._app.watched.discard(id_)
             self.notifier.tell(f"watched {id_}", "dbops", ended[id_])
+            self._app.nobody_waits()
 
     @cached_property
     def notifier(self) -> Notifier:

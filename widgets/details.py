@@ -300,7 +300,7 @@ def schedule_page(
         lines.append(fact("next runs", f"cannot be told{why}", "warn"))
     lines += [TextLine(), fact("declared", place, "accent", key=f"place:{place}"), TextLine()]
     if development:
-        words = "A target in development mode deploys every schedule paused, whatever the YAML says."
+        words = "A target in development mode deploys a schedule paused, unless its pause_status says UNPAUSED."
         lines.append(TextLine(((words, "warn"),)))
     words = "To pause it or let it go on, edit pause_status there and deploy."
     lines.append(TextLine(((words, ""), (" It is never changed live: the next deploy would undo that.", "muted"))))

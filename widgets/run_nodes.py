@@ -99,6 +99,7 @@ class RunNodes:
     def __init__(self) -> None:
         self._held: dict[str, Node[RunItem]] = {}
         self._orders: dict[str, tuple[tuple[object, ...], list[int], dict[str, str]]] = {}
+        self._names: dict[str, tuple[Sequence[TaskRun], dict[str, str]]] = {}
         self._parts = Parts()
 
     def make(self, run: Run | None, parts: Parts) -> list[Node[RunItem]]:
@@ -185,9 +186,7 @@ class RunNodes:
         """The iterations of a `for_each` that are loaded, those that failed first, and the line that loads more."""
         if not loops:
             return
-        from ..core.run_stats import iteration_names  # here, because the first paint needs none
-
-        parts, names = self._parts, iteration_names(loops)
+        parts, names = self._parts, self._names_of(task, loops)
         for loop in sorted(loops, key=lambda t: not t.state.failed):
             note = _reason(loop, parts.outputs.get(loop.run_id))
             nodes.append(self._node(loop.run_id, depth, TaskItem(loop, note, names[loop.run_id], iteration=True)))
@@ -199,6 +198,15 @@ class RunNodes:
             words = f"{left:,} more iterations" if left > 0 else "more iterations"
             words += f", {bad:,} of them failed" if bad > 0 else ""
             nodes.append(self._node(f"{task.run_id}/more", depth, Extra(f"{words}: Enter")))
+
+    def _names_of(self, task: TaskRun, loops: Sequence[TaskRun]) -> dict[str, str]:
+        """What tells the iterations apart, worked out again only where there are others."""
+        held = self._names.get(task.run_id)
+        if held is None or held[0] is not loops:
+            from ..core.run_stats import iteration_names  # here, because the first paint needs none
+
+            held = self._names[task.run_id] = (loops, iteration_names(loops))
+        return held[1]
 
     def _share(self, task: TaskRun, child: Run | None, loops: Sequence[TaskRun]) -> Share | None:
         """How much of a task that failed succeeded, where that is enough for it to be a warning."""
