@@ -1,6 +1,7 @@
 """Everything that changes something, by every way in, where nothing may be changed or where the place has changed.
 It holds no test and no expectation; what must hold is told in the cases.
 """
+# ruff: noqa: ASYNC240 (nothing else runs meanwhile)
 
 from __future__ import annotations
 

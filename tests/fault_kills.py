@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from typing import Any
 from dbops_tui.core.bundle_load import load_bundle
 from dbops_tui.core.journal import Journal, JournalUnavailable, LoopRow, Operation, journal_path
 from engine_world import Sample
-from fault_harness import JOBS, MENDED, PIPELINES, Counts, Yard, counted
+from fault_harness import JOBS, MENDED, Counts, Yard, counted
 from heal_server import POINTS, Heal, HealServer
 
 KILLED = -9
+INTERRUPTED, HELD = 130, 4  # exit status
 MOST_STARTS = 12  # of one loop, before it counts as one that never ends
 MOST_NUMBERS = 40  # passings of one point
 
@@ -48,14 +50,21 @@ def words(place: Sample, refs: tuple[str, ...], yard: Yard) -> list[str]:
     return ["heal", *keys, "--json", *by, "--path", str(place.root)]
 
 
-def at_point(yard: Yard, server: HealServer, point: str, number: int, refs: tuple[str, ...] = JOBS) -> Killed | None:
+def at_point(
+    yard: Yard,
+    server: HealServer,
+    point: str,
+    number: int,
+    refs: tuple[str, ...] = JOBS,
+    broken: tuple[str, ...] = (),
+) -> Killed | None:
     """Kill a loop at one passing of a point, and take it up; None where it ended before that."""
     place = yard.place(refs)
-    heals = [server.start(words(place, refs, yard), env=place.env, point=point, number=number)]
+    heals = [server.start(words(place, refs, yard), env=place.env, point=point, number=number, broken=broken)]
     if heals[0].wait() != KILLED:
         return None
     if not _ended(place):
-        heals += _to_the_end(yard, server, place, refs)
+        heals += _to_the_end(yard, server, place, refs, broken)
     return _judged(f"{point} {number}", 1, place, refs, yard, heals)
 
 
@@ -88,14 +97,93 @@ def at_random(
             break
         kills += 1
         if all_of_it:
-            # A person looks at the lock that a killed deploy left, and breaks it.
-            path = "/Workspace/Users/you@example.com/.bundle/retail_lakehouse/dev/state"
-            yard.box.call("DELETE", "/sandbox/lock", state_path=path)
+            _break_lock(yard)
         if _ended(place):
             break
     else:
         heals += _to_the_end(yard, server, place, refs)
     return _judged(f"random, {kills} kills", kills, place, refs, yard, heals)
+
+
+def at_signal(
+    yard: Yard, server: HealServer, signals: tuple[int, ...], point: str, number: int = 1, refs: tuple[str, ...] = JOBS
+) -> Killed | None:
+    """Send a loop signals at one passing of a point, and take it up; None where it ended before that."""
+    place = yard.place(refs)
+    first = server.start(words(place, refs, yard), env=place.env, point=point, number=number, signals=signals)
+    code = first.wait()
+    if code == 0:
+        return None
+    if len(signals) > 1:
+        _break_lock(yard)
+    heals = [first] if _ended(place) else [first, *_to_the_end(yard, server, place, refs)]
+    found = _judged(f"{'+'.join(map(str, signals))} at {point} {number}", 1, place, refs, yard, heals)
+    ends = first.of("loop.ended")
+    if code != INTERRUPTED:
+        found.problems.append(f"exit status {code} in place of {INTERRUPTED}")
+    if len(ends) != 1 or ends[0].get("outcome") != "interrupted" or not ends[0].get("final"):
+        found.problems.append(f"the stream ends with {ends}")
+    elif "To go on: dbops-tui heal" not in first.err.read_text("utf-8", "replace"):
+        found.problems.append("it is not said how to go on")
+    return found
+
+
+def suspended(
+    yard: Yard, server: HealServer, random_: random.Random, seconds: float, refs: tuple[str, ...] = JOBS
+) -> Killed:
+    """Let a loop sleep at an instant, as a laptop does that is closed, and wake it up."""
+    place = yard.place(refs)
+    heal = server.start(words(place, refs, yard), env=place.env)
+    time.sleep(random_.uniform(0.02, seconds))
+    heal.kill(signal.SIGSTOP)
+    time.sleep(0.4)
+    heal.kill(signal.SIGCONT)
+    heal.wait()
+    return _judged("suspended", 1, place, refs, yard, [heal])
+
+
+def two_resumers(yard: Yard, server: HealServer, point: str, broken: tuple[str, ...] = ()) -> Killed | None:
+    """Kill a loop at a point, and take it up twice at once: one goes on, the other says who does."""
+    place = yard.place(JOBS)
+    asked = words(place, JOBS, yard)
+    first = server.start(asked, env=place.env, point=point, number=1, broken=broken)
+    if first.wait() != KILLED:
+        return None
+    both = [server.start(asked, env=place.env, broken=broken) for _ in range(2)]
+    codes = [each.wait() for each in both]
+    won = next((each for each, code in zip(both, codes, strict=True) if code == 0), both[0])
+    lost_ = next(each for each in both if each is not won)
+    found = _judged(f"two resumers after {point}", 1, place, JOBS, yard, [first, won])
+    if sorted(codes) != [0, HELD]:
+        found.problems.append(f"the two end with {codes}")
+    elif str(won.pid) not in lost_.out.read_text() + lost_.err.read_text():
+        found.problems.append("the one that leaves does not say who goes on")
+    return found
+
+
+def live_owner(yard: Yard, server: HealServer, point: str, broken: tuple[str, ...] = ()) -> Killed | None:
+    """A second heal while the first one stands still at a point: it says who has the journal, and changes nothing."""
+    place = yard.place(JOBS)
+    asked = words(place, JOBS, yard)
+    stop = (signal.SIGSTOP,)
+    first = server.start(asked, env=place.env, point=point, number=1, broken=broken, signals=stop)
+    if not first.stopped():
+        first.wait()
+        return None
+    second = server.start(asked, env=place.env, broken=broken)
+    code = second.wait()
+    first.kill(signal.SIGCONT)
+    first.wait()
+    found = _judged(f"an owner that stands at {point}", 1, place, JOBS, yard, [first])
+    if code != HELD or str(first.pid) not in second.out.read_text() + second.err.read_text():
+        found.problems.append(f"the second ends with {code}: {second.err.read_text()[-300:]}")
+    return found
+
+
+def _break_lock(yard: Yard) -> None:
+    """What a person does who looked at the lock that a killed deploy left."""
+    path = "/Workspace/Users/you@example.com/.bundle/retail_lakehouse/dev/state"
+    yard.box.call("DELETE", "/sandbox/lock", state_path=path)
 
 
 def _ended(place: Sample) -> bool:
@@ -104,8 +192,10 @@ def _ended(place: Sample) -> bool:
     return bool(loops and loops[0].outcome)
 
 
-def _to_the_end(yard: Yard, server: HealServer, place: Sample, refs: tuple[str, ...]) -> list[Heal]:
-    heal = server.start(words(place, refs, yard), env=place.env)
+def _to_the_end(
+    yard: Yard, server: HealServer, place: Sample, refs: tuple[str, ...], broken: tuple[str, ...] = ()
+) -> list[Heal]:
+    heal = server.start(words(place, refs, yard), env=place.env, broken=broken)
     heal.wait()
     return [heal]
 
@@ -207,7 +297,3 @@ def lost(found: Killed) -> Iterator[str]:
     ends = [data.get("state") for _, name, data in found.events if name == "run.changed"]
     if not any(str(state) in ("failed", "terminated_failed") or "fail" in str(state) for state in ends):
         yield f"lost: that a run failed ({ends})"
-
-
-Kill = Callable[[], Killed | None]
-__all__ = ["JOBS", "PIPELINES", "POINTS", "Killed", "at_point", "at_points", "at_random", "problems"]

@@ -168,7 +168,9 @@ def problems(found: Faulty) -> Iterator[str]:
         most |= {"runs": 2, "repairs": 0}  # where nobody may repair, the job is run afresh
     for what, number in most.items():
         seen = getattr(counts, what)
-        if seen > number or (seen < number and found.outcome == "verified"):
+        # A fixer mends what was never run, where what failed came before the first start.
+        least = number if jobs else min(number, 1)
+        if seen > number or (seen < least and found.outcome == "verified"):
             yield f"{seen} {what} in place of {number}"
     if counts.deploys > 2 + (found.outcome != "verified"):
         yield f"{counts.deploys} deploys"

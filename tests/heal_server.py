@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,6 +76,17 @@ class Heal:
         """Its exit status; negative where a signal ended it."""
         return self.server.ended(self.pid)
 
+    def stopped(self) -> bool:
+        """Wait until it stands still; False where it ended before."""
+        while True:
+            try:
+                state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+            except OSError:
+                return False
+            if state in "TZX":
+                return state == "T"
+            time.sleep(0.005)
+
     def kill(self, number: int = signal.SIGKILL, *, with_children: bool = False) -> None:
         """Send it a signal; `with_children` ends also the CLI that it is waiting for."""
         children: list[str] = []
@@ -129,8 +141,9 @@ class HealServer:
         point: str = "",
         number: int = 0,
         broken: Sequence[str] = (),
+        signals: Sequence[int] = (signal.SIGKILL,),
     ) -> Heal:
-        """`dbops-tui` with `words`; killed at the `number`-th passing of `point`. `broken` are names of plants."""
+        """`dbops-tui` with `words`; at the `number`-th passing of `point` it gets `signals`. `broken` are plants."""
         self._count += 1
         out, err = self._folder / f"out{self._count}", self._folder / f"err{self._count}"
         asked = {
@@ -139,6 +152,7 @@ class HealServer:
             "point": point,
             "number": number,
             "broken": list(broken),
+            "signals": [int(number) for number in signals],
             "out": str(out),
             "err": str(err),
         }
@@ -253,7 +267,7 @@ def _heal(asked: dict[str, Any]) -> None:
             for name in asked["broken"]:
                 planted_faults.PLANTS[name].plant()
         if asked["point"]:
-            install(POINTS[asked["point"]], asked["number"])
+            install(POINTS[asked["point"]], asked["number"], asked["signals"])
         code = cli.main(asked["words"])
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 1
@@ -267,8 +281,8 @@ def _heal(asked: dict[str, Any]) -> None:
         os._exit(code)
 
 
-def install(point: Point, number: int) -> None:
-    """Kill this process at the `number`-th call that fits."""
+def install(point: Point, number: int, signals: Sequence[int]) -> None:
+    """Send this process the signals at the `number`-th call that fits."""
     import asyncio
     import importlib
 
@@ -291,7 +305,8 @@ def install(point: Point, number: int) -> None:
             return left[0] == 0
 
     def die() -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
+        for each in signals:
+            os.kill(os.getpid(), each)
 
     if asyncio.iscoroutinefunction(plain):
 
@@ -300,7 +315,7 @@ def install(point: Point, number: int) -> None:
             if due and point.before:
                 die()
             result = await plain(*arguments, **named)
-            if due:
+            if due and not point.before:
                 die()
             return result
 
@@ -311,7 +326,7 @@ def install(point: Point, number: int) -> None:
             if due and point.before:
                 die()
             result = plain(*arguments, **named)
-            if due:
+            if due and not point.before:
                 die()
             return result
 

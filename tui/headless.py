@@ -37,6 +37,7 @@ class Headless:
         self._stop = asyncio.Event()
         self._presses = 0
         self._twice = asyncio.Event()
+        self._listening: contextlib.ExitStack | None = None  # to signals, from `until` to the end of `close`
         engine.subscribe(self._on)
 
     def _on(self, state: State, event: EngineEvent | None) -> None:
@@ -67,23 +68,25 @@ class Headless:
     async def until(self, done: Awaitable[Any]) -> None:
         """Wait for `done`. Raises Interrupted at the first Ctrl-C (or TERM, or HUP)."""
         loop = asyncio.get_running_loop()
-        with self._signals():
-            waits = [asyncio.ensure_future(done), asyncio.ensure_future(self._stop.wait())]
-            alive = loop.create_task(self._sign_of_life())
-            try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                alive.cancel()
-                for wait in waits:
-                    if not wait.done():
-                        wait.cancel()
-            if self._stop.is_set():
-                raise Interrupted
-            waits[0].result()
+        # Without a gap until all is closed: a signal in between would end the program at once, and without a word.
+        self._listening = self._listening or self._signals()
+        waits = [asyncio.ensure_future(done), asyncio.ensure_future(self._stop.wait())]
+        alive = loop.create_task(self._sign_of_life())
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            alive.cancel()
+            for wait in waits:
+                if not wait.done():
+                    wait.cancel()
+        if self._stop.is_set():
+            raise Interrupted
+        waits[0].result()
 
     async def close(self) -> None:
         """End the engine; a second Ctrl-C meanwhile leaves at once."""
-        with self._signals():
+        with self._listening or self._signals():
+            self._listening = None
             closing = asyncio.ensure_future(self.engine.close())
             again = asyncio.ensure_future(self._twice.wait())
             await asyncio.wait([closing, again], return_when=asyncio.FIRST_COMPLETED)
