@@ -84,7 +84,7 @@ _FACTS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
         ("azure_error_code", r"azure_error_code:\s?([A-Za-z]{3,60})"),
         ("status", r"(?<!exit )(?i:status(?:_?code)?)[\"']?[:=]?\s?[\"']?([1-5]\d\d)\b"),
         ("status", r"(?i:HTTP(?:/[\d.]{1,3})?(?: ERROR| Status:?|[ \-_]code)?[\"']?)[\s:=]{1,2}[\"']?([45]\d\d)\b"),
-        ("status", r"\b(?:(?:[Rr]esponse|[Ee]rror) [Cc]ode:?|Response from server|[Ee]rror|failed with:)\s?\(?([45]\d\d)\b"),
+        ("status", r"\b(?:(?:[Rr]esponse|[Ee]rror) [Cc]ode:?|from server|[Ee]rror|failed with:)\s?\(?([45]\d\d)\b"),
         ("status", r"\b([45]\d\d) (?:Client Error|Server Error|Bad Request|Unauthorized|Forbidden|Not Found|Conflict)"),
         ("status", r"< ([45]\d\d) [A-Z][a-z]"),
         ("status", r"\((4\d\d|5\d\d)(?: [A-Z_]{3,60})?\)"),
