@@ -12,7 +12,9 @@ from dbops_tui.core.engine import Engine
 from dbops_tui.core.runs import Outcome, Run, RunState, TaskOutput
 from dbops_tui.tui.app import ConsoleApp
 from dbops_tui.widgets.glyphs import UNICODE
+from dbops_tui.widgets.history import HistoryPage
 from dbops_tui.widgets.output import output_lines
+from dbops_tui.widgets.page import Look
 from engine_world import mutating
 from snapshot_helper import console, screen_lines, screen_text
 from textual import events
@@ -258,3 +260,69 @@ async def test_a_watched_run_is_followed_also_while_the_terminal_is_out_of_sight
         assert not app.watched
         app.post_message(events.AppFocus())
         await until(pilot, lambda: told[-1] == ("away", False))
+
+
+def test_a_run_that_failed_in_few_is_no_failure_in_the_grid_of_past_runs() -> None:
+    run = fake_states.nightly_run()
+    few = replace(run, tasks=run.tasks[:1], state=RunState(Outcome.FAILED))
+    assert few.tasks[0].for_each is not None
+    page = HistoryPage()
+    page.show((few, replace(few, run_id="other", tasks=(replace(few.tasks[0], for_each=None),))))
+    whole = "".join(part for part, _ in page.line(0, 100, Look(glyphs=UNICODE, now_ms=fake_states.NOW_MS)))
+    assert whole.split() == ["whole", "run", "✗", "⊖", "1", "of", "2", "failed,", "1", "partly"]
+
+
+async def test_iterations_that_were_opened_while_they_ran_are_brought_up_to_date(tmp_path: Path) -> None:
+    async with played(tmp_path, "every-kind", scale=4) as (pilot, app, engine, box):
+        await go_to(pilot, app, BOOKS)
+        await pilot.press("x", "y")
+        await until(pilot, said(app, "read_files", "/120", "running"))
+        box.control("POST", "clock", {"freeze": True})
+        run = engine.state.run
+        assert run is not None
+        await on_task(pilot, app, "read_files")
+        await pilot.press("right")
+        loops = key_of(run, "read_files")
+        await until(pilot, lambda: bool(engine.state.iterations.get(loops)))
+        assert any(loop.state.active for loop in engine.state.iterations[loops])
+        box.control("POST", "clock", {"freeze": False, "scale": 100})
+        await until(pilot, lambda: not any(loop.state.active for loop in engine.state.iterations[loops]))
+        await until(pilot, lambda: "ValueError" in line(app, "✗ file-007"))
+
+
+async def test_one_task_is_cancelled_and_the_others_go_on(tmp_path: Path) -> None:
+    async with played(tmp_path, "every-kind", scale=20) as (pilot, app, engine, box):
+        await go_to(pilot, app, BOOKS)
+        await pilot.press("x", "y")
+        await until(pilot, said(app, "◉ load_full"))
+        box.control("POST", "clock", {"freeze": True})
+        await on_task(pilot, app, "load_full")
+        await pilot.press("c", "tab")
+        await until(pilot, said(app, "Cancel only the task load_full"))
+        await pilot.press("y")
+        await until(pilot, lambda: any("cancel" in call for call in mutating(box)))
+        box.control("POST", "clock", {"freeze": False})
+        run = await ended(pilot, engine)
+        found = {task.task_key: task.state.outcome for task in run.tasks}
+        assert found["load_full"] is Outcome.CANCELED
+        assert found["copy_ledger"] is Outcome.SUCCEEDED
+
+
+async def test_the_log_of_a_running_script_grows_is_followed_and_searched(tmp_path: Path) -> None:
+    async with played(tmp_path, healthy=True, scale=20) as (pilot, app, engine, box):
+        await go_to(pilot, app, "jobs.bronze_ingest")
+        await pilot.press("x", "y")
+        await until(pilot, said(app, "◉ ingest_customers"))
+        await on_task(pilot, app, "ingest_customers")
+        app.go_to_tab("output")
+        await pilot.press("4")
+        await until(pilot, said(app, "[Step 1/"))
+        await until(pilot, said(app, "end follows"))
+        await pilot.press("G")
+        assert "following" in line(app, "Output")
+        await ended(pilot, engine)
+        await until(pilot, said(app, "step 2 of 2"))
+        await pilot.press("slash", *"Step", "enter")
+        await until(pilot, said(app, "1 of 2"))
+        await pilot.press("n")
+        assert "2 of 2" in screen_text(app)

@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..core.pipelines import Update
-from ..core.run_stats import TaskRecord, flakiest, longer_than_usual, records_of, usual_of_runs
+from ..core.run_stats import (
+    TaskRecord,
+    flakiest,
+    longer_than_usual,
+    partial_success,
+    records_of,
+    usual_of_runs,
+)
 from ..core.runs import Run, RunState
 from ..core.state import Usual
 from .glyphs import Glyphs, pipeline_look, state_look, state_words
@@ -28,6 +35,7 @@ class HistoryPage(Page):
         super().__init__(cursor=True)
         self._runs: tuple[Run, ...] = ()
         self._records: tuple[TaskRecord, ...] = ()
+        self._partly: frozenset[int] = frozenset()  # runs that failed in so few of their items that it is a warning
         self._usual: Usual | None = None
         self._nothing = ""
         self.column = 0  # of the chosen run, 0 is the newest
@@ -43,6 +51,7 @@ class HistoryPage(Page):
         first = self._runs[0].job_id if self._runs else ""
         self._runs = tuple(runs)
         self._records = records_of(self._runs)
+        self._partly = frozenset(n for n, run in enumerate(self._runs) if partial_success(run) is not None)
         self._usual = usual_of_runs(self._runs)
         self.column = next((n for n, run in enumerate(self._runs) if run.run_id == held), 0)
         if not runs or runs[0].job_id != first:
@@ -134,13 +143,17 @@ class HistoryPage(Page):
         line: list[Span] = [(pad(name, label), role)]
         for number in runs:
             sign, sign_role = _cell(states[number], look.glyphs)
+            if index == 0 and number in self._partly:
+                sign, sign_role = look.glyphs.partly, "warn"
             line.append((sign, f"{sign_role}+r" if number == self.column and index == self.cursor else sign_role))
             line.append((" ", ""))
         return (*line, (" ", ""), *said) if facts > 6 else tuple(line)
 
     def _of_all(self) -> Spans:
-        bad = sum(run.state.failed for run in self._runs)
+        bad = sum(run.state.failed for run in self._runs) - len(self._partly)
         line: list[Span] = [(f"{bad} of {len(self._runs)} failed", "error" if bad else "muted")]
+        if self._partly:
+            line.append((f", {len(self._partly)} partly", "warn"))
         if self._usual is not None:
             line.append((f"  usually {brief(self._usual.median_ms)}, p90 {brief(self._usual.p90_ms)}", "muted"))
         return tuple(line)
