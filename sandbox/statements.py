@@ -32,7 +32,7 @@ class Refused(Exception):
         self.sql_state = sql_state
 
 
-Answer = tuple[tuple[str, ...], list[tuple[str, ...]]]
+Answer = tuple[Sequence[str], Sequence[Sequence[str]]]
 """Names of the columns, and rows."""
 
 

@@ -309,7 +309,7 @@ async def test_one_task_is_cancelled_and_the_others_go_on(tmp_path: Path) -> Non
 
 
 async def test_the_log_of_a_running_script_grows_is_followed_and_searched(tmp_path: Path) -> None:
-    async with played(tmp_path, healthy=True, scale=20) as (pilot, app, engine, box):
+    async with played(tmp_path, healthy=True, scale=20) as (pilot, app, engine, _):
         await go_to(pilot, app, "jobs.bronze_ingest")
         await pilot.press("x", "y")
         await until(pilot, said(app, "◉ ingest_customers"))
