@@ -298,7 +298,7 @@ class Guard:
         if automatic:
             if not self.policy.auto_in_production:
                 raise Refused(
-                    f"{self._identity().target} is a production target: nothing that {rule.what} by itself",
+                    f"{self._identity().target} is a production target: what {rule.what} is not done by itself there",
                     flag="auto_in_production in the config",
                 )
         elif confirmed != word:

@@ -27,6 +27,7 @@ from .loop import DEPLOY_REF, LoopState
 from .loop_runner import LoopRunner
 from .pipeline_updates import PipelineUpdates
 from .pipelines import Update
+from .propose_context import SAFE_CONFIDENCE
 from .reachability import Reachability
 from .report import FixRecord, StartRecord
 from .run_stats import partial_success
@@ -118,10 +119,10 @@ class LoopActs:
             case machine.StartRun() | machine.Repair() | machine.LookBeforeStart():
                 await self._not_started(ref, reason)
             case machine.Follow(run_id=run_id):
-                self._diagnosing.start_problem[ref] = reason
+                self._diagnosing.unread[ref] = reason
                 await self._runner.feed(machine.RunEnded(ref, run_id, ok=False))
             case machine.Diagnose():
-                self._diagnosing.start_problem[ref] = reason
+                self._diagnosing.unread[ref] = reason
                 await self._diagnose(command)
             case machine.Verify():
                 self._diagnosing.unverified[ref] = (Check("what it did", False, reason),)
@@ -255,7 +256,7 @@ class LoopActs:
     async def _start(self, command: machine.StartRun) -> None:
         await self._begin(command.ref)
 
-    async def _known(self, ref: str) -> Resource | None:
+    async def _with_id(self, ref: str) -> Resource | None:
         """The resource with its id: without that, what is started of it could neither be followed nor found again."""
         resource = self._world.resource(ref)
         if resource is None or resource.id or resource.type not in ("jobs", "pipelines"):
@@ -267,7 +268,7 @@ class LoopActs:
         return resource
 
     async def _begin(self, ref: str) -> None:
-        resource = await self._known(ref)
+        resource = await self._with_id(ref)
         if resource is None or resource.type not in ("jobs", "pipelines"):
             await self._not_started(ref, "it is no job or pipeline of this bundle")
             return
@@ -287,7 +288,7 @@ class LoopActs:
             # What runs already does not have what was just deployed: it is let end, and not fought.
             self._world.hold(f"update {begun.run_id[:8]} is under way already: waiting for its end")
             ended: asyncio.Event = asyncio.Event()
-            await self._updates.follow(ref, begun.run_id, lambda _: ended.set())
+            await self._updates.follow(ref, begun.run_id, lambda _: ended.set(), lambda _: ended.set())
             await ended.wait()
             await self._begin(ref)
             return
@@ -408,7 +409,7 @@ class LoopActs:
 
     async def _follow(self, command: machine.Follow) -> None:
         ref, run_id = command.ref, command.run_id
-        resource = await self._known(ref)
+        resource = await self._with_id(ref)
         if not self._world.state.focus:
             self._world.store.set(focus=ref)
 
@@ -416,10 +417,13 @@ class LoopActs:
             # What went wrong in it is read now; where that fails, the run is followed again, to its end.
             self._world.spawn(self._runner.attempt(command, self._run_ended(ref, run_id, ended)), "run ended")
 
+        def gone(reason: str) -> None:
+            self._world.spawn(self._runner.attempt(command, self.cannot(command, reason)), "run gone")
+
         if resource is not None and resource.type == "pipelines":
-            await self._updates.follow(ref, run_id, told)
+            await self._updates.follow(ref, run_id, told, gone)
         else:
-            await self._jobs.follow(ref, run_id, told)
+            await self._jobs.follow(ref, run_id, told, gone)
         self._runner.publish(self._state)
 
     async def _run_ended(self, ref: str, run_id: str, ended: Run | Update) -> None:
@@ -501,9 +505,19 @@ class LoopActs:
         if self.patience > 0:
             self._runner.publish()
             await self._world.clock.sleep(self.patience)
-        causes = ", ".join(dict.fromkeys(d.cause for d in self._world.state.diagnoses)) or "the failure"
         self._seeking = None
-        await self._runner.feed(machine.NoFix(f"no safe fix is known for {causes}, and nobody edited the source"))
+        await self._runner.feed(machine.NoFix(f"{self._what_is_known()}, and nobody edited the source"))
+
+    def _what_is_known(self) -> str:
+        """What is known against the failures, as the first half of a sentence."""
+        found = [each for each in self._world.state.diagnoses if each.cause != "unknown"]
+        if not found:
+            return "no row of the matrix knows this failure"
+        safe = [d for d in found if any(fix.patch is not None and fix.confidence >= SAFE_CONFIDENCE for fix in d.fixes)]
+        causes = ", ".join(dict.fromkeys(each.cause for each in safe or found))
+        if safe and self._fixing.apply != "safe":
+            return f"a safe patch for {causes} is known, and was not asked for (--apply safe)"
+        return f"no safe fix is known for {causes}"
 
     async def _edited_before(self, iteration: int) -> bool:
         """Whether the fix of this round was made already, by an earlier process or while none ran."""

@@ -12,9 +12,11 @@ PARTS = {"serve": ".server", "cli": ".standin", "scenario": ".scenario"}
 def main(argv: list[str] | None = None) -> int:
     """Runs the part named first in `argv`; returns its exit status, 2 for a wrong name."""
     arguments = sys.argv[1:] if argv is None else argv
+    asked = arguments[:1] in (["-h"], ["--help"])
     if not arguments or arguments[0] not in PARTS:
-        print(f"usage: python -m dbops_tui.sandbox {{{','.join(PARTS)}}} ...", file=sys.stderr)
-        return 2
+        usage = f"usage: python -m dbops_tui.sandbox {{{','.join(PARTS)}}} ..."
+        print(usage, file=sys.stdout if asked else sys.stderr)
+        return 0 if asked else 2
     part = import_module(PARTS[arguments[0]], __package__)
     return int(part.main(arguments[1:]) or 0)
 

@@ -38,6 +38,7 @@ from . import (
 )
 from .faults import Connections, FaultLayer, Faults
 from .http import ApiError, respond
+from .scenario import ScenarioError
 from .store import WORKSPACE_ID, Store
 
 LOOPBACK = "127.0.0.1"
@@ -242,8 +243,12 @@ def main(argv: list[str]) -> int:
         return 1
     store.host = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
     connections = Connections()
+    try:
+        app = create_app(store, connections)
+    except ScenarioError as problem:
+        parser.error(str(problem))
     config = uvicorn.Config(
-        create_app(store, connections),
+        app,
         http=_protocol(connections),
         ws="none",
         lifespan="off",

@@ -133,3 +133,6 @@ def _refuse_what_is_no_text(head: bytes, name: str) -> None:
     if start.count(b"\x00") > len(start) // 100:
         # A stray NUL is in many logs; a program or an image is full of them.
         raise Stop(f"{name} is a binary file, not a text", code="file")
+    if start.decode("utf-8", "replace").count("\ufffd") > len(start) // 5:
+        # Letters of an older encoding are a few in a hundred; of random bytes half are no text.
+        raise Stop(f"{name} is no text, or none in UTF-8", f"iconv -t utf-8 {name}", code="file")

@@ -71,7 +71,8 @@ async def seen(journal: Journal, row: LoopRow) -> LoopSeen:
     """The loop as a record: the one that was kept, else put together from what the journal holds of it."""
     if row.record:
         try:
-            return LoopSeen(from_plain(LoopRecord, row.record), row.iterations, True)
+            record = from_plain(LoopRecord, row.record)
+            return LoopSeen(replace(record, outcome=record.outcome or OPEN), row.iterations, True)
         except (ValueError, TypeError):
             pass
     return LoopSeen(await _put_together(journal, row), row.iterations, False)

@@ -40,8 +40,8 @@ EVENTS = {
     "doctor": "a `check` each, then `doctor.ended`",
     "history": "a `loop` each, then `history.ended`",
     "report": "one `report`",
-    "heal": "the events of the loop, then `loop.ended`",
-    "watch": "the events of the run or update, then `watch.ended`",
+    "heal": "the events of the loop, then `loop.ended`; its `fix` is the command that goes on",
+    "watch": "the events of the run or update, then `watch.ended`; cut short, with `code`, `fix`, `retryable`",
 }
 
 
