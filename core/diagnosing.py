@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from ..matrix.model import Diagnosis, Failure, Fix
@@ -37,6 +38,7 @@ class Diagnosing:
         self.deploy_text = ""  # what the CLI said of the deploy that failed last
         self.unverified: dict[str, tuple[Check, ...]] = {}  # ref -> the checks of a run that ended well but is not
         self.start_problem: dict[str, str] = {}  # ref -> why it could not be started
+        self.unread: dict[str, str] = {}  # ref -> why it cannot be read what it failed of
 
     async def of(self, ref: str, run_id: str = "") -> list[Explained]:
         """Explain and show. Raises WorkspaceError where what failed cannot be read."""
@@ -44,6 +46,9 @@ class Diagnosing:
         schema = await self._schema() if ref == DEPLOY_REF else None
         bundle, identity = self._world.state.bundle, self._world.state.identity
         explained = await asyncio.to_thread(lambda: self._explain(found, bundle, schema, identity))
+        if ref in self.unread:
+            # What kept us from reading may pass; what failed there does not pass with it, and is not started again.
+            explained = [replace(e, diagnoses=tuple(d for d in e.diagnoses if not d.retryable)) for e in explained]
         self._by_ref[ref] = explained
         self._show()
         for diagnosis in root_causes(explained):
@@ -59,6 +64,9 @@ class Diagnosing:
         """What failed, with everything that is needed to say why."""
         if ref == DEPLOY_REF:
             return of_deploy(self.deploy_text)
+        if ref in self.unread:
+            text = f"what {ref} failed of cannot be read: {self.unread[ref]}"
+            return [Found(Failure(text, "cli_stderr", resource_key=ref), ref, run_id)]
         if ref in self.start_problem:
             return [Found(Failure(self.start_problem[ref], "cli_stderr", resource_key=ref), ref)]
         resource = self._world.resource(ref)
@@ -119,10 +127,12 @@ class Diagnosing:
 
     def forget(self, refs: Iterable[str] | None = None) -> None:
         """Nothing is wrong with these any more (with none named: with any)."""
-        for ref in tuple(self._by_ref) if refs is None else tuple(refs):
+        every = {*self._by_ref, *self.unverified, *self.start_problem, *self.unread}
+        for ref in every if refs is None else tuple(refs):
             self._by_ref.pop(ref, None)
             self.unverified.pop(ref, None)
             self.start_problem.pop(ref, None)
+            self.unread.pop(ref, None)
         self._show()
 
     def explained(self, ref: str) -> tuple[Explained, ...]:

@@ -72,9 +72,7 @@ class Parts:
         cli = DatabricksCli(bundle.root, env=env, guard=guard, target=bundle.target, redactor=redactor)
         budget = Budget(config.request_budget_per_minute, clock)
         focused = FOCUSED.beginning(config.poll_focused_seconds)
-        poller = Poller(
-            clock, on_error=self._poll_failed, on_look=self._count_requests, budget=budget, focused=focused
-        )
+        poller = Poller(clock, on_error=self._poll_failed, on_look=self._count_requests, budget=budget, focused=focused)
         self.world = world = World(
             bundle.root, env, config, clock, redactor, store, guard, cli, budget, poller, target, profile, arming
         )
@@ -82,7 +80,14 @@ class Parts:
         self.identifying, self.truth, self.lookup = Identifying(world), Truth(world), Lookup(world)
         self.acting = Acting(world, self.lookup)
         job = JOB.capped(config.poll_job_seconds)
-        watchlist = Watchlist(poller, _Source(world), on_run=self._on_run, on_new_run=self._on_new_run, job=job)
+        watchlist = Watchlist(
+            poller,
+            _Source(world),
+            on_run=self._on_run,
+            on_new_run=self._on_new_run,
+            on_gone=lambda run_id, reason: self.jobs.gone(run_id, reason),
+            job=job,
+        )
         self.jobs, self.updates = JobRuns(world, reach, watchlist), PipelineUpdates(world, reach)
         self.overview = Overview(world, reach, watchlist, self.jobs, self.updates)
         self.diagnosing = Diagnosing(world, self.jobs, self.updates)

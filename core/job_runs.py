@@ -24,6 +24,7 @@ from .world import World
 
 T = TypeVar("T")
 OnEnd = Callable[[Run], None]
+OnGone = Callable[[str], None]  # (why nobody can tell how it ends)
 NESTED = 8  # how deep nested runs are opened
 KEPT_OUTPUTS = 2_000
 SOUGHT_PAGES = 10  # of a hundred iterations each, for the first one that failed
@@ -38,6 +39,7 @@ class JobRuns:
         self._reach = reach
         self._watchlist = watchlist
         self._waiting: dict[str, list[OnEnd]] = {}
+        self._gone: dict[str, list[OnGone]] = {}
         self._last: dict[str, Run] = {}
         self._recorded: set[str] = set()
         self._growing: set[str] = set()  # task run ids whose output in the State is that of a task that still ran
@@ -47,12 +49,14 @@ class JobRuns:
 
     # --- what is watched ---------------------------------------------------------------------------------------------
 
-    async def follow(self, ref: str, run_id: str, on_end: OnEnd | None = None) -> None:
-        """Watch a run to its end; `on_end` is told then, once."""
+    async def follow(self, ref: str, run_id: str, on_end: OnEnd | None = None, on_gone: OnGone | None = None) -> None:
+        """Watch a run to its end; `on_end` is told then, once, or `on_gone` where it is not to be seen any more."""
         world = self._world
         self._refs[run_id] = ref
         if on_end is not None:
             self._waiting.setdefault(run_id, []).append(on_end)
+        if on_gone is not None:
+            self._gone.setdefault(run_id, []).append(on_gone)
         resource = world.resource(ref)
         self._watchlist.watch(ref, run_id, job_id=resource.id if resource else "", forecast=await self._forecast(ref))
         if world.state.focus == ref:
@@ -61,6 +65,13 @@ class JobRuns:
     def forget(self, run_id: str) -> None:
         """Tell nobody of this run's end any more."""
         self._waiting.pop(run_id, None)
+        self._gone.pop(run_id, None)
+
+    def gone(self, run_id: str, reason: str) -> None:
+        """The workspace has this run no more, or does not show it to us."""
+        self._waiting.pop(run_id, None)
+        for told in self._gone.pop(run_id, ()):
+            told(reason)
 
     async def focus(self, ref: str) -> None:
         """Show the latest run of this job, and keep it up to date."""
@@ -186,6 +197,7 @@ class JobRuns:
             await self._load_for_show(run)
         if not run.state.active:
             await self._record(ref, run)
+            self._gone.pop(run.run_id, None)
             for told in self._waiting.pop(run.run_id, ()):
                 told(run)
 

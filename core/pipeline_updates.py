@@ -21,10 +21,12 @@ from .poller import Look
 from .reachability import Reachability
 from .runs import Outcome, RunState, TaskRun
 from .state import RunSummary
+from .watchlist import LOST
 from .workspace import WorkspaceError
 from .world import World
 
 OnEnd = Callable[[Update], None]
+OnGone = Callable[[str], None]  # (why nobody can tell how it ends)
 RETRY = "RETRY_ON_FAILURE"
 RETRY_GRACE = 12.0  # seconds after a failure in which the platform's own retry is waited for
 TOLD_EVENTS = 200  # of one look; more than a person or a script wants to be told one by one
@@ -43,6 +45,8 @@ class Watched:
     feed: EventFeed
     update: Update | None = None
     waiting: list[OnEnd] = field(default_factory=list)
+    gone: list[OnGone] = field(default_factory=list)
+    missed: int = 0  # times in a row that it was not found
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -63,11 +67,16 @@ class PipelineUpdates:
 
     # --- what is watched ---------------------------------------------------------------------------------------------
 
-    async def follow(self, ref: str, update_id: str, on_end: OnEnd | None = None) -> None:
-        """Watch an update to its end; `on_end` is told then, once, with the last of its retries."""
+    async def follow(
+        self, ref: str, update_id: str, on_end: OnEnd | None = None, on_gone: OnGone | None = None
+    ) -> None:
+        """Watch an update to its end; `on_end` is told then, once, with the last of its retries; `on_gone` where it is
+        not to be seen any more."""
         watched = self._watch(ref, update_id)
         if watched is None:
             return
+        if on_gone is not None:
+            watched.gone.append(on_gone)
         if on_end is not None:
             watched.waiting.append(on_end)
             if watched.update is not None and watched.update.ended:
@@ -104,6 +113,7 @@ class PipelineUpdates:
         held = self._watched.get(update_id)
         if held is not None:
             held.waiting.clear()
+            held.gone.clear()
 
     async def focus(self, ref: str) -> None:
         """Show the latest update of this pipeline, and keep it up to date."""
@@ -231,6 +241,20 @@ class PipelineUpdates:
 
     async def look(self, watched: Watched) -> Look:
         """One look at an update and at what is new in its events. Raises WorkspaceError."""
+        try:
+            look = await self._look(watched)
+        except WorkspaceError as error:
+            watched.missed = watched.missed + 1 if error.kind in ("not_found", "forbidden") else 0
+            if watched.missed >= LOST:
+                self._drop(watched.update_id)
+                gone, watched.gone, watched.waiting = watched.gone, [], []
+                for told in gone:
+                    told(error.message)
+            raise
+        watched.missed = 0
+        return look
+
+    async def _look(self, watched: Watched) -> Look:
         async with watched.turn:
             workspace = self._world.open_workspace()
             before = watched.update
@@ -248,7 +272,7 @@ class PipelineUpdates:
             self._tell(watched, before, new)
             ended = update.ended and watched.feed.complete
             if ended and not await self._retried(watched, update):
-                waiting, watched.waiting = watched.waiting, []
+                waiting, watched.waiting, watched.gone = watched.waiting, [], []
                 for told in waiting:
                     told(update)
             if ended and watched.update_id == self._focused:
@@ -287,7 +311,8 @@ class PipelineUpdates:
             return False
         self._retries[update.update_id] = retry.update_id
         followed.waiting += watched.waiting
-        watched.waiting = []
+        followed.gone += watched.gone
+        watched.waiting, watched.gone = [], []
         if self._focused == watched.update_id:
             self._focus_update(followed)
         return True

@@ -54,7 +54,8 @@ class _Job:
 
 class Watchlist:
     """What is watched, and in which run somebody looks. `on_run(ref, run)` hears of each change of a watched run, its
-    end last; `on_new_run(ref, run)` of each active run of a watched job that is not watched itself.
+    end last; `on_new_run(ref, run)` of each active run of a watched job that is not watched itself; `on_gone(run_id,
+    reason)` of one that is let go, because it is not there or not shown to us any more.
 
     A run in focus is read by itself. All others are seen in lists of active runs, one for each window of start times,
     the more often the more likely a run in it ends; one is read by itself once it has changed or is gone from there.
@@ -67,6 +68,7 @@ class Watchlist:
         *,
         on_run: Tell,
         on_new_run: Tell,
+        on_gone: Callable[[str, str], None] | None = None,
         sweep: Policy = SWEEP,
         job: Policy = JOB,
         training: Policy = TRAINING,
@@ -76,6 +78,7 @@ class Watchlist:
         self._source = source
         self._on_run = on_run
         self._on_new_run = on_new_run
+        self._on_gone = on_gone
         self._sweep_policy = sweep
         self._job_policy = job
         self._training_policy = training
@@ -178,9 +181,11 @@ class Watchlist:
         try:
             run = await self._source.run(run_id)
         except Exception as error:
-            watched.missed = watched.missed + 1 if getattr(error, "kind", "") == "not_found" else 0
+            watched.missed = watched.missed + 1 if getattr(error, "kind", "") in ("not_found", "forbidden") else 0
             if watched.missed >= LOST and self._watched.get(run_id) is watched:
                 self.unwatch(run_id)
+                if self._on_gone is not None:
+                    self._on_gone(run_id, str(error))
             raise
         if self._watched.get(run_id) is not watched:
             return Look(ended=True)

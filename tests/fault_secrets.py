@@ -1,7 +1,6 @@
 """Secrets of every shape on each of their ways to a place where somebody could read them.
 It holds no test and no expectation; what must hold is told in the cases.
 """
-# ruff: noqa: ASYNC240 (nothing else runs meanwhile)
 
 from __future__ import annotations
 
