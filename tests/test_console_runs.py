@@ -326,3 +326,22 @@ async def test_the_log_of_a_running_script_grows_is_followed_and_searched(tmp_pa
         await until(pilot, said(app, "1 of 2"))
         await pilot.press("n")
         assert "2 of 2" in screen_text(app)
+
+
+async def test_nested_runs_and_updates_that_went_well_are_loaded_when_they_are_opened(tmp_path: Path) -> None:
+    async with played(tmp_path, healthy=True) as (pilot, app, engine, box):
+        await go_to(pilot, app, "jobs.orchestrator")
+        await pilot.press("x", "y")
+        await ended(pilot, engine)
+        await on_task(pilot, app, "silver")
+        before = len(box.calls(path="*/jobs/runs/get"))
+        await pilot.press("right")
+        await until(pilot, lambda: "✓ refresh_returns" in line(app, "refresh_returns"))
+        assert len(box.calls(path="*/jobs/runs/get")) - before <= 1, "one nested run, asked for once"
+        await go_to(pilot, app, "jobs.gold_publish")
+        await until(pilot, lambda: engine.state.run is not None and engine.state.run.state.succeeded)
+        await on_task(pilot, app, "refresh_orders_live")
+        assert "live_orders" not in screen_text(app), "nothing is loaded that nobody opened"
+        await pilot.press("right")
+        await until(pilot, lambda: "rows" in line(app, "✓ live_orders_raw"))
+        assert "5/5 flows" in line(app, "refresh_orders_live")
