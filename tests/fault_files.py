@@ -166,10 +166,11 @@ def _put_back(folder: Path, before: dict[str, bytes]) -> None:
         (folder / name).write_bytes(data)
 
 
-def patches(folder: Path, chance: random.Random) -> Iterator[Case]:
-    """Patches of several files that fail at each of their steps, meet a newer file, and are taken back."""
+def patches(folder: Path, chance: random.Random, contents: int = len(CONTENTS)) -> Iterator[Case]:
+    """Patches of several files that fail at each of their steps, meet a newer file, and are taken back; with so many
+    of the kinds of contents."""
     edits = _Edits(folder / "journal")
-    for number, content in enumerate(CONTENTS):
+    for number, content in enumerate(CONTENTS[:contents]):
         root = folder / f"kind{number}"
         names = ["f", "g", "h"]
         _lay(root, dict.fromkeys(names, content))

@@ -8,7 +8,7 @@ import asyncio
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,15 +57,29 @@ def at_point(
     number: int,
     refs: tuple[str, ...] = JOBS,
     broken: tuple[str, ...] = (),
+    rule: Mapping[str, Any] | None = None,
 ) -> Killed | None:
-    """Kill a loop at one passing of a point, and take it up; None where it ended before that."""
+    """Kill a loop at one passing of a point, and take it up; None where it ended before that.
+
+    `rule` is one of the sandbox, that holds from the start.
+    """
     place = yard.place(refs)
+    if rule is not None:
+        yard.box.control("POST", "faults", dict(rule))
     heals = [server.start(words(place, refs, yard), env=place.env, point=point, number=number, broken=broken)]
     if heals[0].wait() != KILLED:
         return None
     if not _ended(place):
         heals += _to_the_end(yard, server, place, refs, broken)
     return _judged(f"{point} {number}", 1, place, refs, yard, heals)
+
+
+def outlived(
+    yard: Yard, server: HealServer, number: int, refs: tuple[str, ...] = JOBS, broken: tuple[str, ...] = ()
+) -> Killed | None:
+    """Kill a loop while its CLI is at work, that goes on for a while: whoever takes it up has to wait for that one."""
+    rule = {"kind": "slow", "seconds": 4.0, "path": "/api/2.0/workspace-files/import-file/*metadata.json", "times": 1}
+    return at_point(yard, server, "CLI at work", number, refs, broken, rule)
 
 
 def at_points(
@@ -106,19 +120,32 @@ def at_random(
 
 
 def at_signal(
-    yard: Yard, server: HealServer, signals: tuple[int, ...], point: str, number: int = 1, refs: tuple[str, ...] = JOBS
+    yard: Yard,
+    server: HealServer,
+    signals: tuple[int, ...],
+    point: str,
+    number: int = 1,
+    refs: tuple[str, ...] = JOBS,
+    broken: tuple[str, ...] = (),
 ) -> Killed | None:
     """Send a loop signals at one passing of a point, and take it up; None where it ended before that."""
     place = yard.place(refs)
-    first = server.start(words(place, refs, yard), env=place.env, point=point, number=number, signals=signals)
+    asked = words(place, refs, yard)
+    first = server.start(asked, env=place.env, point=point, number=number, signals=signals, broken=broken)
     code = first.wait()
     if code == 0:
         return None
+    cut_off = []
     if len(signals) > 1:
         _break_lock(yard)
+    else:
+        _, operations, _ = asyncio.run(_read(place))
+        cut_off = [row.kind for row in operations if row.command.startswith("databricks bundle") and not _known(row)]
     heals = [first] if _ended(place) else [first, *_to_the_end(yard, server, place, refs)]
     found = _judged(f"{'+'.join(map(str, signals))} at {point} {number}", 1, place, refs, yard, heals)
     ends = first.of("loop.ended")
+    if cut_off:
+        found.problems.append(f"the call in flight did not come to its end: {', '.join(cut_off)}")
     if code != INTERRUPTED:
         found.problems.append(f"exit status {code} in place of {INTERRUPTED}")
     if len(ends) != 1 or ends[0].get("outcome") != "interrupted" or not ends[0].get("final"):
@@ -178,6 +205,10 @@ def live_owner(yard: Yard, server: HealServer, point: str, broken: tuple[str, ..
     if code != HELD or str(first.pid) not in second.out.read_text() + second.err.read_text():
         found.problems.append(f"the second ends with {code}: {second.err.read_text()[-300:]}")
     return found
+
+
+def _known(row: Operation) -> bool:
+    return row.outcome in ("done", "refused")
 
 
 def _break_lock(yard: Yard) -> None:
