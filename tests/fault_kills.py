@@ -79,7 +79,14 @@ def outlived(
 ) -> Killed | None:
     """Kill a loop while its CLI is at work, that goes on for a while: whoever takes it up has to wait for that one."""
     rule = {"kind": "slow", "seconds": 4.0, "path": "/api/2.0/workspace-files/import-file/*metadata.json", "times": 1}
-    return at_point(yard, server, "CLI at work", number, refs, broken, rule)
+    found = at_point(yard, server, "CLI at work", number, refs, broken, rule)
+    if found is not None:
+        begun = sum(
+            "import-file" in call["path"] and call["path"].endswith("metadata.json") for call in found.counts.calls
+        )
+        if begun > 2:
+            found.problems.append(f"{begun} deploys in place of 2, one of them beside another")
+    return found
 
 
 def at_points(
