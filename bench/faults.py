@@ -1,210 +1,366 @@
-"""What the program survives: faults injected on purpose, and whether the same checks find a broken protection.
+"""What the program does when everything goes wrong: each fault is injected, and what must hold then is counted.
 
-Prints a table for people and, as its last line, one JSON object. The tests have a smaller share of the same.
+Loops of jobs and pipelines lose one request after the other in 25 ways; are killed at every named point and at random
+instants, interrupted, suspended, taken up twice; journals, files, places, texts and secrets are hostile; and at the end
+each protection is taken away on purpose, which the same checks have to find. It asserts no time.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
+import os
+import queue
 import random
+import signal
+import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-import fault_bytes
-import fault_files
-import fault_guarded
-import fault_journal
-import fault_kills
-import fault_requests
-import fault_secrets
-import fault_time
-from fault_cases import Case
-from fault_harness import JOBS, PIPELINES, Yard, open_yard
-from heal_server import HealServer, heal_server
-from planted_faults import PLANTS
-from secret_shapes import SHAPES
+TESTS = Path(__file__).resolve().parents[1] / "tests"
+sys.path.insert(0, str(TESTS))
 
-LEADING_OUT = ("../outside.py", "src/../../outside.py", "link.py", "away/outside.py")
-SECONDS = 2.5  # of a loop that an instant of a kill is chosen from
+import fault_bytes  # noqa: E402
+import fault_files  # noqa: E402
+import fault_guarded  # noqa: E402
+import fault_journal  # noqa: E402
+import fault_kills  # noqa: E402
+import fault_plants  # noqa: E402
+import fault_requests  # noqa: E402
+import fault_secrets  # noqa: E402
+import fault_time  # noqa: E402
+from fault_cases import Case  # noqa: E402
+from fault_harness import JOBS, PIPELINES, Yard, open_yard  # noqa: E402
+from heal_server import POINTS, HealServer, heal_server  # noqa: E402
+from planted_faults import PLANTS  # noqa: E402
 
-
-class Totals:
-    """Counts over all cases; tells each that did not hold."""
-
-    def __init__(self) -> None:
-        self.kinds: Counter[str] = Counter()
-        self.bad: Counter[str] = Counter()
-        self.lost = self.doubled = self.kills = self.resumed = 0
-
-    def take(self, cases: Iterable[Case]) -> None:
-        for case in cases:
-            self.kinds[case.kind] += case.count
-            if case.problem:
-                self.bad[case.kind] += case.count
-                print(f"  {case.kind}, {case.name}: {case.problem}"[:400], file=sys.stderr)
-
-
-async def collected(cases: AsyncIterator[Case]) -> list[Case]:
-    return [case async for case in cases]
+RANDOM_KILLS = 300  # of jobs and pipelines together
+WALS = 1_000
+AT_ONCE = 4  # parts side by side: a loop mostly waits
+OWNED = ("run started, not told", "intent written", "result written", "explaining", "files written", "verifying")
+SIGNALS = {
+    "Ctrl-C": (signal.SIGINT,),
+    "Ctrl-C twice": (signal.SIGINT, signal.SIGINT),
+    "TERM": (signal.SIGTERM,),
+    "HUP": (signal.SIGHUP,),
+}
+SIGNAL_POINTS = (
+    *(("state saved", 3), ("intent written", 1), ("CLI at work", 1), ("CLI at work", 3), ("run started, not told", 1)),
+    *(("run read", 2), ("explaining", 1), ("files written", 1), ("answer came", 1), ("verifying", 1)),
+)
 
 
-# --- the groups -------------------------------------------------------------------------------------------------------
+@dataclass
+class Tally:
+    """What one part counted; `problems` are lines for people."""
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    bad: Counter[str] = field(default_factory=Counter)
+    duplicates: int = 0
+    lost_events: int = 0
+    kills: int = 0
+    kills_resumed: int = 0
+    planted: int = 0
+    planted_found: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def case(self, case: Case) -> None:
+        self.kinds[case.kind] += case.count
+        if case.problem:
+            self.bad[case.kind] += case.count
+            self.problems.append(f"{case.kind}, {case.name}: {case.problem}")
+
+    def faulty(self, found: fault_requests.Faulty) -> None:
+        """One loop of which a request went wrong."""
+        counts, jobs = found.counts, found.refs == JOBS
+        name = f"{found.number} {found.request} ({'job' if jobs else 'pipeline'})"
+        self.case(Case(f"request: {found.way}", name, "; ".join(found.problems)))
+        most = {"runs": int(jobs), "repairs": int(jobs), "updates": 0 if jobs else 2}
+        if found.problems:
+            self.duplicates += sum(max(0, getattr(counts, what) - number) for what, number in most.items())
+
+    def killed(self, kind: str, found: fault_kills.Killed, *, kill: bool = True) -> None:
+        """One loop that was killed, or otherwise disturbed from outside."""
+        self.case(Case(kind, found.name, "; ".join(found.problems), max(1, found.kills)))
+        if kill:
+            self.kills += found.kills
+            self.kills_resumed += 0 if found.problems else found.kills
+        jobs, counts = found.refs == JOBS, found.counts
+        most = {"runs": int(jobs), "repairs": int(jobs), "updates": 0 if jobs else 2, "deploys": 2}
+        self.duplicates += sum(max(0, getattr(counts, what) - number) for what, number in most.items())
+        self.lost_events += found.lost
+
+    def add(self, other: dict[str, Any]) -> None:
+        """Take in what another process counted."""
+        for name, value in other.items():
+            held = getattr(self, name)
+            if isinstance(held, Counter):
+                held.update(value)
+            else:
+                setattr(self, name, held + value)
 
 
-async def requests(yard: Yard, totals: Totals, step: int) -> None:
-    """Each `step`-th request of a loop goes wrong, in each way."""
-    for first, way in enumerate(fault_requests.WAYS):
-        for refs in (JOBS, PIPELINES):
-            async for found in fault_requests.each_request(yard, way, refs, step=step, first=1 + first % step):
-                totals.take([Case(way, f"{refs[0]} {found.number} {found.request}", "; ".join(found.problems))])
-                totals.doubled += any(" in place of " in each for each in found.problems)
+# --- the parts, each in a process of its own -------------------------------------------------------------------------
 
 
-def kills(yard: Yard, server: HealServer, totals: Totals, most: int, chance: random.Random) -> None:
-    """At every named point, then at random instants, until there were so many."""
-    for found in _killed(yard, server, chance):
-        totals.kills += found.kills
-        totals.resumed += found.resumed
-        totals.lost += found.lost
-        totals.doubled += any(" in place of " in each for each in found.problems)
-        totals.take([Case("kill", found.name, "; ".join(found.problems), found.kills)])
-        if totals.kills >= most:
-            return
+def requests(tally: Tally, folder: Path, share: float, refs: tuple[str, ...], ways: Iterable[str]) -> None:
+    """Each request of a loop goes wrong once, in each of these ways."""
+
+    async def play(yard: Yard) -> None:
+        for number, way in enumerate(fault_requests.WAYS):
+            if way not in ways:
+                continue
+            step = max(1, round(1 / share))
+            async for found in fault_requests.each_request(yard, way, refs, step=step, first=1 + number % step):
+                tally.faulty(found)
+
+    with open_yard(folder) as yard:
+        asyncio.run(play(yard))
 
 
-def _killed(yard: Yard, server: HealServer, chance: random.Random) -> Iterator[fault_kills.Killed]:
-    for refs in (JOBS, PIPELINES):
-        yield from fault_kills.at_points(yard, server, refs=refs)
-    while True:
-        yield fault_kills.at_random(yard, server, chance, SECONDS, chance.choice((JOBS, PIPELINES)))
+def points(tally: Tally, folder: Path, share: float, refs: tuple[str, ...], names: Iterable[str]) -> None:
+    """A kill at each passing of each of these points."""
+    with _both(folder) as (yard, server):
+        for number, point in enumerate(names):
+            if share < 1 and number % max(1, round(0.25 / share)):
+                continue
+            for found in fault_kills.at_points(yard, server, (point,), refs):
+                tally.killed("kill at a named point", found)
+                if share < 1:
+                    break
 
 
-async def the_rest(yard: Yard, server: HealServer, folder: Path, totals: Totals, chance: random.Random) -> None:
-    """Everything that needs no loop of its own."""
-    places = [folder / name for name in ("files", "patches", "journal", "damaged", "secrets")]
-    for place in places:
-        place.mkdir()
-    totals.take(await asyncio.to_thread(lambda: list(fault_files.hostile_paths(places[0]))))
-    totals.take(await asyncio.to_thread(lambda: list(fault_files.patches(places[1], chance))))
-    totals.take(await collected(fault_journal.trouble(places[2])))
-    totals.take(await collected(fault_journal.damaged(places[3], chance, 200)))
-    totals.take(await asyncio.to_thread(lambda: list(fault_time.all_times())))
-    totals.take(await collected(fault_guarded.other_places()))
-    totals.take(await collected(fault_guarded.moved_profiles(yard)))
-    totals.take(await collected(fault_guarded.read_only(yard)))
-    totals.take(await collected(fault_guarded.read_only_commands(yard, server)))
-    totals.take(await collected(fault_bytes.all_bytes()))
-    totals.take(await collected(fault_secrets.all_secrets(places[4], yard.place().env)))
+def instants(tally: Tally, folder: Path, share: float, refs: tuple[str, ...], seed: int, most: int) -> None:
+    """Kills at random instants, one to three to a loop."""
+    with _both(folder) as (yard, server):
+        number = 0
+        while tally.kills < most * share:
+            chance = random.Random(f"{seed} {number}")
+            tally.killed("kill at a random instant", fault_kills.at_random(yard, server, chance, 2.2, refs))
+            number += 1
 
 
-# --- protections taken away -------------------------------------------------------------------------------------------
-
-
-async def planted(yard: Yard, server: HealServer, folder: Path, chance: random.Random) -> dict[str, bool]:
-    """Which of the broken protections were found by the same checks."""
-
-    def place(name: str) -> Path:
-        path = folder / name.replace(" ", "_")
-        path.mkdir(parents=True, exist_ok=True)
-        return path
-
-    async def in_process(name: str) -> list[Case]:
-        with PLANTS[name].planted():
-            match name:
-                case "journal thrown away" | "not synced" | "full disk ignored" | "WAL everywhere":
-                    return await collected(fault_journal.trouble(place(name)))
-                case "no back-off":
-                    return await asyncio.to_thread(lambda: list(fault_time.all_times((20,))))
-                case "no line filter" | "text not cleaned":
-                    return await collected(fault_bytes.all_bytes(step=12))
-                case "redaction off":
-                    return await asyncio.to_thread(fault_secrets.through_sinks, list(SHAPES), place(name))
-                case "read-only unguarded":
-                    return await collected(fault_guarded.read_only(yard, step=3))
-                case "place not checked":
-                    return await collected(fault_guarded.other_places())
-                case "patch not atomic" | "patch not fitted":
-                    return await asyncio.to_thread(lambda: list(fault_files.patches(place(name), chance)))
-                case _:
-                    return await asyncio.to_thread(lambda: list(fault_files.hostile_paths(place(name), LEADING_OUT)))
-
-    def killed(name: str) -> bool:
-        broken = (name,)
-        tries: tuple[Callable[[], fault_kills.Killed | None], ...] = (
-            lambda: fault_kills.at_point(yard, server, "CLI has ended", 2, broken=broken),
-            lambda: fault_kills.at_point(yard, server, "run started, not told", 1, broken=broken),
-            lambda: fault_kills.two_resumers(yard, server, "run read", broken),
-            lambda: fault_kills.live_owner(yard, server, "run read", broken),
+def signals(tally: Tally, folder: Path, share: float) -> None:
+    """Signals at points, machines that sleep, CLIs that outlive us, and two who want the same loop."""
+    with _both(folder) as (yard, server):
+        for name, numbers in SIGNALS.items():
+            for point, count in SIGNAL_POINTS[:: max(1, round(0.5 / share))]:
+                found = fault_kills.at_signal(yard, server, numbers, point, count)
+                if found is not None:
+                    tally.killed(name, found, kill=False)
+        chance = random.Random(3)
+        for _ in range(max(1, round(20 * share))):
+            tally.killed("machine asleep", fault_kills.suspended(yard, server, chance, 2.0), kill=False)
+        owned = (
+            "run started, not told",
+            "intent written",
+            "result written",
+            "explaining",
+            "files written",
+            "verifying",
         )
-        return any(found is None or found.problems for found in (each() for each in tries))
+        for point in owned[: max(1, round(len(owned) * share))]:
+            two = fault_kills.two_resumers(yard, server, point)
+            if two is not None:
+                tally.killed("two resumers", two)
+            owner = fault_kills.live_owner(yard, server, point)
+            if owner is not None:
+                tally.killed("another owner", owner, kill=False)
+        for count in (2, 3, 4)[: max(1, round(3 * share))]:
+            outlived = fault_kills.outlived(yard, server, count)
+            if outlived is not None:
+                tally.killed("CLI outlives us", outlived)
 
-    by_kills = ("no intent row", "never looked for", "lock ignored", "state not saved")
-    by_checks = [
-        *("journal thrown away", "not synced", "full disk ignored", "WAL everywhere", "no back-off"),
-        *("no line filter", "text not cleaned", "redaction off", "read-only unguarded", "place not checked"),
-        *("patch not atomic", "patch not fitted", "no fence"),
-    ]
-    found: dict[str, bool] = {}
-    for name in by_checks:
-        try:
-            found[name] = any(case.problem for case in await in_process(name))
-        except Exception as error:  # a check that cannot go on has found it too
-            print(f"  {name}: {type(error).__name__}: {error}"[:300], file=sys.stderr)
-            found[name] = True
-    for name in by_kills:
-        found[name] = await asyncio.to_thread(killed, name)
+
+def hostile(tally: Tally, folder: Path, share: float) -> None:
+    """Bytes, secrets, journals, files, places and times: everything that needs no whole loop."""
+    step = max(1, round(1 / share))
+
+    async def play(yard: Yard, server: HealServer) -> None:
+        async for case in fault_bytes.all_bytes(step):
+            tally.case(case)
+        async for case in fault_secrets.all_secrets(_own(folder, "secrets"), dict(os.environ), step):
+            tally.case(case)
+        async for case in fault_journal.trouble(_own(folder, "trouble")):
+            tally.case(case)
+        async for case in fault_journal.damaged(_own(folder, "damaged"), random.Random(5), round(WALS * share)):
+            tally.case(case)
+        async for case in fault_guarded.read_only(yard, step=step):
+            tally.case(case)
+        async for case in fault_guarded.read_only_commands(yard, server):
+            tally.case(case)
+        async for case in fault_guarded.other_places():
+            tally.case(case)
+        async for case in fault_guarded.moved_profiles(yard):
+            tally.case(case)
+
+    with _both(folder) as (yard, server):
+        asyncio.run(play(yard, server))
+    paths = fault_files.HOSTILE[::step]
+    contents = max(1, round(len(fault_files.CONTENTS) * share))
+    for case in (
+        *fault_files.hostile_paths(_own(folder, "paths"), paths),
+        *fault_files.patches(_own(folder, "patches"), random.Random(1), contents),
+        *fault_time.all_times((1, 20, 300) if share == 1 else (1, 20)),
+    ):
+        tally.case(case)
+
+
+def planted(tally: Tally, folder: Path, share: float) -> None:
+    """Each protection is taken away: the same checks have to find that."""
+    with _both(folder) as (yard, server):
+        for name in PLANTS:
+            tally.planted += 1
+            if fault_plants.found(yard, server, name):
+                tally.planted_found += 1
+            else:
+                tally.problems.append(f"planted and not found: {name} ({PLANTS[name].what})")
+
+
+@contextlib.contextmanager
+def _both(folder: Path) -> Iterator[tuple[Yard, HealServer]]:
+    with open_yard(folder) as yard, heal_server(folder / "heals") as server:
+        yield yard, server
+
+
+def _own(folder: Path, name: str) -> Path:
+    path = folder / name
+    path.mkdir()
+    return path
+
+
+Part = Callable[[Tally, Path, float], None]
+
+
+def parts() -> dict[str, Part]:
+    """All parts by name, those that take longest first."""
+    ways = list(fault_requests.WAYS)
+    found: dict[str, Part] = {}
+    for kind, refs in (("pipeline", PIPELINES), ("job", JOBS)):
+        for number in range(5):
+            some = tuple(ways[number::5])
+            # Of a pipeline every second request: its loop has those of the job's but for the updates.
+            cut = 0.5 if kind == "pipeline" else 1.0
+            found[f"requests of a {kind}, {number + 1} of 5"] = (
+                lambda tally, folder, share, refs=refs, some=some, cut=cut: requests(  # type: ignore[misc]
+                    tally, folder, share * cut, refs, some
+                )
+            )
+    for kind, refs, most in (("job", JOBS, RANDOM_KILLS * 2 // 3), ("pipeline", PIPELINES, RANDOM_KILLS // 3)):
+        found[f"random kills of a {kind}"] = (
+            lambda tally, folder, share, refs=refs, most=most: instants(tally, folder, share, refs, 11, most)  # type: ignore[misc]
+        )
+        names = list(POINTS)
+        for half in (0, 1):
+            found[f"named kills of a {kind}, {half + 1} of 2"] = (
+                lambda tally, folder, share, refs=refs, some=tuple(names[half::2]): points(  # type: ignore[misc]
+                    tally, folder, share, refs, some
+                )
+            )
+    found["signals and owners"] = signals
+    found["planted faults"] = planted
+    found["bytes, secrets, journals, files, places, times"] = hostile
     return found
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=330, help="how many kills (default: 330)")
-    parser.add_argument("--step", type=int, default=12, help="which share of the requests goes wrong (default: 12)")
-    parser.add_argument("--seed", type=int, default=7)
-    arguments = parser.parse_args()
-    chance, totals, started = random.Random(arguments.seed), Totals(), time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="dbops-faults-") as name:
-        folder = Path(name)
-        (folder / "yard").mkdir()
-        with open_yard(folder / "yard") as yard, heal_server(folder / "heals") as server:
-            for what, do in (
-                ("the rest", lambda: asyncio.run(the_rest(yard, server, folder, totals, chance))),
-                ("requests", lambda: asyncio.run(requests(yard, totals, arguments.step))),
-                ("kills", lambda: kills(yard, server, totals, arguments.kills, chance)),
-            ):
-                do()
-                print(f"{what}: {time.monotonic() - started:.0f} s", file=sys.stderr)
-            plants = asyncio.run(planted(yard, server, folder / "planted", chance))
-    print(f"{'kind':32} {'injected':>9} {'not held':>9}")
-    for kind, count in totals.kinds.most_common():
-        print(f"{kind:32} {count:9,} {totals.bad[kind]:9,}")
-    for name, seen in plants.items():
-        print(f"protection taken away: {name:28} {'found' if seen else 'NOT FOUND'}")
-    injected = sum(totals.kinds.values())
-    figures = {
+def run_part(name: str, share: float) -> None:
+    """Play one part in this process; its tally as one line of JSON."""
+    tally = Tally()
+    with tempfile.TemporaryDirectory(prefix="dbops-faults-") as folder:
+        parts()[name](tally, Path(folder), share)
+    print(json.dumps(vars(tally)))
+
+
+# --- all of them ---------------------------------------------------------------------------------------------------
+
+
+def run_all(names: Iterable[str], share: float, at_once: int) -> Tally:
+    """Play these parts, so many at once; a part that fails is a problem of its own."""
+    whole, lock = Tally(), threading.Lock()
+    waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+    for name in names:
+        waiting.put(name)
+
+    def work() -> None:
+        while True:
+            try:
+                name = waiting.get_nowait()
+            except queue.Empty:
+                return
+            began = time.perf_counter()
+            words = [sys.executable, __file__, "--part", name, "--share", str(share)]
+            done = subprocess.run(words, capture_output=True, text=True, check=False)
+            with lock:
+                try:
+                    whole.add(json.loads(done.stdout.splitlines()[-1]))
+                except (ValueError, IndexError):
+                    whole.kinds["part that failed"] += 1
+                    whole.bad["part that failed"] += 1
+                    whole.problems.append(f"{name} did not come to its end: {done.stderr[-300:]}")
+                print(f"{time.perf_counter() - began:6.0f} s  {name}", file=sys.stderr, flush=True)
+
+    threads = [threading.Thread(target=work) for _ in range(at_once)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return whole
+
+
+def show(tally: Tally) -> dict[str, int]:
+    """The table for people; the figures."""
+    print(f"{'fault':44}{'injected':>10}{'ended right':>14}")
+    for kind, number in sorted(tally.kinds.items()):
+        print(f"{kind:44}{number:10,}{number - tally.bad[kind]:14,}")
+    injected = sum(tally.kinds.values())
+    wrong = sum(tally.bad.values())
+    print(f"{'all':44}{injected:10,}{injected - wrong:14,}")
+    print(f"{tally.kills_resumed} of {tally.kills} kills were taken up to the same end.")
+    print(f"{tally.planted_found} of {tally.planted} planted breaks were found.")
+    for problem in tally.problems[:60]:
+        print(f"- {problem[:400]}")
+    leaks = {"escape": "terminal bytes", "secret": "secrets", "readonly": "read-only"}
+    return {
         "injected": injected,
-        "kinds": len(totals.kinds),
-        "ended_right": injected - sum(totals.bad.values()),
-        "duplicates": totals.doubled,
-        "lost_events": totals.lost,
-        "kills": totals.kills,
-        "kills_resumed": totals.resumed,
-        "escape_leaks": totals.bad["terminal bytes"],
-        "secret_leaks": totals.bad["secrets"],
-        "readonly_leaks": totals.bad["read-only"],
-        "planted_found": sum(plants.values()),
-        "planted": len(plants),
+        "kinds": len(tally.kinds),
+        "ended_right": injected - wrong,
+        "duplicates": tally.duplicates,
+        "lost_events": tally.lost_events,
+        "kills": tally.kills,
+        "kills_resumed": tally.kills_resumed,
+        **{f"{name}_leaks": tally.bad[kind] for name, kind in leaks.items()},
+        "leaks": sum(tally.bad[kind] for kind in leaks.values()),
+        "planted": tally.planted,
+        "planted_found": tally.planted_found,
     }
-    print(json.dumps({"bench": "faults", "figures": figures}))
+
+
+def main() -> int:
+    """Inject, count and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--share", type=float, default=1.0, help="how much of it: 1 is every request and every point")
+    parser.add_argument("--quick", action="store_true", help="the same as --share 0.05")
+    parser.add_argument("--at-once", type=int, default=AT_ONCE, help="how many parts side by side")
+    parser.add_argument("--only", default="", help="parts whose name holds this")
+    parser.add_argument("--part", default="", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    share = 0.05 if options.quick else min(1.0, max(0.01, options.share))
+    if options.part:
+        run_part(options.part, share)
+        return 0
+    tally = run_all([name for name in parts() if options.only in name], share, options.at_once)
+    print(json.dumps({"bench": "faults", "figures": show(tally)}))
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())
