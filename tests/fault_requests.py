@@ -18,7 +18,7 @@ from engine_world import Played, Sample, heal, running
 from fault_harness import JOBS, MENDED, PIPELINES, Counts, Yard, counted
 
 SECONDS = 1.5  # of real time that a request of ours may take here
-STUCK = 40.0  # seconds of real time after which a loop counts as one that never ends
+STUCK = 90.0  # seconds of real time after which a loop counts as one that never ends
 REFUSED = "refused"  # at the client's side: a sandbox that serves cannot refuse a connection
 
 
