@@ -309,8 +309,9 @@ async def test_one_task_is_cancelled_and_the_others_go_on(tmp_path: Path) -> Non
 
 
 async def test_the_log_of_a_running_script_grows_is_followed_and_searched(tmp_path: Path) -> None:
-    async with played(tmp_path, healthy=True, scale=20) as (pilot, app, engine, _):
+    async with played(tmp_path, healthy=True, scale=20) as (pilot, app, engine, box):
         await go_to(pilot, app, "jobs.bronze_ingest")
+        box.control("POST", "clock", {"scale": 2})  # slow enough for any machine to be there before its end
         await pilot.press("x", "y")
         await until(pilot, said(app, "◉ ingest_customers"))
         await on_task(pilot, app, "ingest_customers")
@@ -320,6 +321,7 @@ async def test_the_log_of_a_running_script_grows_is_followed_and_searched(tmp_pa
         await until(pilot, said(app, "end follows"))
         await pilot.press("G")
         assert "following" in line(app, "Output")
+        box.control("POST", "clock", {"scale": 20})
         await ended(pilot, engine)
         await until(pilot, said(app, "step 2 of 2"))
         await pilot.press("slash", *"Step", "enter")
