@@ -132,13 +132,15 @@ async def test_tables_are_chosen_a_check_of_the_code_writes_nothing_and_a_full_r
 
 
 async def test_an_update_is_stopped(tmp_path: Path) -> None:
-    async with played(tmp_path, healthy=True, scale=20) as (pilot, app, engine, _):
+    async with played(tmp_path, healthy=True, scale=20) as (pilot, app, engine, box):
         await go_to(pilot, app, LIVE)
+        box.control("POST", "clock", {"scale": 1})  # slow enough for any machine to be there before its end
         await pilot.press("x", "y")
-        await until(pilot, lambda: engine.state.update is not None and not engine.state.update.ended)
+        await until(pilot, lambda: app.state.update is not None and not app.state.update.ended)
         await pilot.press("c")
         await until(pilot, said(app, "Stop update"))
         await pilot.press("y")
+        box.control("POST", "clock", {"scale": 20})
         assert (await ended(pilot, engine)).state == "CANCELED"
         await until(pilot, said(app, "canceled"))
 
