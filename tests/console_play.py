@@ -58,7 +58,8 @@ async def until(pilot: Any, true: Callable[[], bool], seconds: float = 60.0) -> 
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
     while loop.time() < end:
-        if true():
+        # A key means what is on the screen, and that may be a moment behind the engine.
+        if true() and pilot.app.state is pilot.app._newest:
             await pilot.pause()
             return
         await pilot.pause(0.02)
