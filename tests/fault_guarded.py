@@ -6,7 +6,7 @@ It holds no test and no expectation; what must hold is told in the cases.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -185,6 +185,9 @@ ELSEWHERE: Mapping[str, Identity] = {
 }
 
 
+MOVING = ("deploy", "run", "start an update", "heal", "destroy", "full refresh", "an edit with auto")
+
+
 class _Log:
     async def intent(self, act: Act) -> int:
         return 1
@@ -220,7 +223,7 @@ async def other_places() -> AsyncIterator[Case]:
             yield Case("another place", f"{kind}: {change} before leave", problem)
 
 
-async def moved_profiles(yard: Yard) -> AsyncIterator[Case]:
+async def moved_profiles(yard: Yard, names: Sequence[str] = MOVING) -> AsyncIterator[Case]:
     """The file of profiles changes while an engine is open: nothing is sent to where it leads now."""
     place = yard.place(BOTH)
     config = Path(place.env["DATABRICKS_CONFIG_FILE"])
@@ -233,7 +236,7 @@ async def moved_profiles(yard: Yard) -> AsyncIterator[Case]:
         "it is empty": "",
     }
     for change, text in changes.items():
-        for name in ("deploy", "run", "start an update", "heal", "destroy", "full refresh", "an edit with auto"):
+        for name in names:
             config.write_text(here)
             async with running(place, env=env, profile="one") as played:
                 await played.engine.truth.version()

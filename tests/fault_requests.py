@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dbops_tui.core import identifying, transport
+from dbops_tui.core.clock import ScaledClock
 from dbops_tui.core.workspace import Workspace
-from engine_world import Played, Sample, heal, running
+from engine_world import CLOCK, Played, Sample, heal, running
 from fault_harness import JOBS, MENDED, PIPELINES, Counts, Yard, counted
 
 SECONDS = 1.5  # of real time that a request of ours may take here
@@ -85,9 +86,16 @@ class Faulty:
 
 
 async def faulty(
-    yard: Yard, way: str, number: int, refs: tuple[str, ...] = JOBS, *, path: str = "/api/*", times: int = 1
+    yard: Yard,
+    way: str,
+    number: int,
+    refs: tuple[str, ...] = JOBS,
+    *,
+    path: str = "/api/*",
+    times: int = 1,
+    speed: float = CLOCK,
 ) -> Faulty:
-    """Play a loop whose `number`-th request (to `path`) goes wrong, so many `times`."""
+    """Play a loop whose `number`-th request (to `path`) goes wrong, so many `times`; its clock runs at `speed`."""
     place = yard.place(refs)
     rule = WAYS[way].rule
     if rule:
@@ -95,7 +103,7 @@ async def faulty(
     edits = {"apply": "safe"} if refs == JOBS else {"fixer": yard.fixer}
     refusing = _Refusing(number if way == REFUSED else 0, times)
     with refusing.installed(), _hasty():
-        async with running(place, **edits) as played:
+        async with running(place, clock=ScaledClock(speed), **edits) as played:
             outcome = await _ended(played, refs)
             engine = played.engine
             journal = engine.world.journal
