@@ -93,6 +93,8 @@ class Client:
                 except ValueError:
                     return answer.status, answer.reason, {"message": "unable to parse response"}
             return answer.status, answer.reason, content
+        except http.client.IncompleteRead as problem:
+            raise CliError(f"{method} {self.host}{path.partition('?')[0]}: unexpected EOF") from problem
         except (OSError, http.client.HTTPException) as problem:
             raise CliError(f"{method} {self.host}{path.partition('?')[0]}: {problem}") from problem
         finally:

@@ -177,6 +177,7 @@ class HealServer:
                 if "code" in told:
                     self._codes[told["pid"]] = told["code"]
                 else:
+                    self._codes.pop(told["pid"], None)  # numbers come again
                     self._pids.append(told["pid"])
                 self._answers.notify_all()
 
