@@ -180,7 +180,9 @@ def problems(found: Faulty) -> Iterator[str]:
         least = number if jobs else min(number, 1)
         if seen > number or (seen < least and found.outcome == "verified"):
             yield f"{seen} {what} in place of {number}"
-    if counts.deploys > 2 + (found.outcome != "verified"):
+    # A deploy of which only the last answer was lost is made again: it says the whole of what should be.
+    again = way.acts and "metadata.json" in found.request
+    if counts.deploys > 2 + (found.outcome != "verified" or again):
         yield f"{counts.deploys} deploys"
     yield from (f"internal: {line}" for line in found.said if line.startswith("internal"))
     left = [f"{row.kind} {row.outcome or 'open'}" for row in found.operations if row.outcome not in ("done", "refused")]
