@@ -196,6 +196,8 @@ class JobRuns:
             world.store.set(run=run)
             await self._load_for_show(run)
         if not run.state.active:
+            if before is None or before.state.active:
+                world.spawn(self._catch_up_nested(run), "nested runs")
             await self._record(ref, run)
             self._gone.pop(run.run_id, None)
             for told in self._waiting.pop(run.run_id, ()):
@@ -207,6 +209,25 @@ class JobRuns:
             await self.load_failures(run)
         except WorkspaceError as error:
             self._reach.bad(error)
+
+    async def _catch_up_nested(self, run: Run, depth: int = 0) -> None:
+        """The lines of jobs whose nested runs began and ended between two lists of active runs: nobody saw those."""
+        world = self._world
+        refs = {r.id: r.ref for r in world.bundle.resources if r.type == "jobs" and r.id}
+        for task in latest_tasks(run):
+            ref = refs.get(task.job_id, "")
+            if task.kind != "run_job" or not task.start_ms or not ref or ref == self._ref_of(run.run_id):
+                continue
+            held = world.state.statuses.get(ref)
+            if held is not None and any(past.start_ms >= task.start_ms for past in held.history):
+                continue
+            try:
+                runs = await self.load_strip(ref)
+            except WorkspaceError as error:
+                return self._reach.bad(error)
+            nested = next((past for past in runs if past.start_ms >= task.start_ms), None)
+            if nested is not None and depth < NESTED:
+                await self._catch_up_nested(nested, depth + 1)
 
     async def load_failures(self, run: Run, depth: int = 0) -> None:
         """Outputs of the tasks that failed by themselves, the nested runs they started, and what is going on in those.

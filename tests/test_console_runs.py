@@ -164,6 +164,16 @@ async def test_jobs_that_another_run_starts_have_their_own_line_to_the_end(tmp_p
         await until(pilot, lambda: "in refresh_orders" in line(app, "✗ silver  "))
 
 
+async def test_a_nested_run_that_nobody_saw_active_has_its_line_too(tmp_path: Path) -> None:
+    # So fast that all of it happens between two looks.
+    async with played(tmp_path, healthy=True, scale=100_000) as (pilot, app, engine, _):
+        await go_to(pilot, app, "jobs.orchestrator")
+        await pilot.press("x", "y")
+        await ended(pilot, engine)
+        for job in ("bronze_ingest", "silver_refresh", "gold_publish"):
+            await until(pilot, lambda job=job: line(app, f"✓ {job}") != "")
+
+
 async def test_a_run_that_tolerates_a_failure_is_called_so(tmp_path: Path) -> None:
     async with played(tmp_path, "every-kind") as (pilot, app, engine, _):
         await go_to(pilot, app, "jobs.tolerant")
