@@ -17,7 +17,7 @@ from .events import Check, FailureDiagnosed, FixProposed
 from .failures import Explained, Found, explain, of_deploy, of_run, root_causes
 from .job_runs import JobRuns
 from .learned_rows import matrix_for
-from .loop import DEPLOY_REF
+from .loop_model import DEPLOY_REF
 from .patches import diff_of
 from .pipeline_updates import PipelineUpdates
 from .report import ErrorRecord

@@ -14,7 +14,7 @@ from .databricks_cli import find_cli
 from .engine_acts import ActingAlone
 from .events import EngineEvent, SourceChangedEvent
 from .guard import Refused
-from .loop import AutoChanged
+from .loop_model import AutoChanged
 from .patches import PatchRefused
 from .report import to_markdown
 from .state import State

@@ -11,7 +11,7 @@ from .acting import Begun
 from .engine_looking import Looking
 from .events import RunStartedEvent
 from .guard import Refused
-from .loop import DEPLOY_REF, DeployAsked
+from .loop_model import DEPLOY_REF, DeployAsked
 from .pipelines import Update
 from .runs import Run
 from .stages import Stage

@@ -20,7 +20,7 @@ from .diagnosing import Diagnosing
 from .events import FixAppliedEvent, plain
 from .guard import Refused
 from .journal import Operation
-from .loop import FixApplied, LoopEvent, NoFix, RetryDue
+from .loop_model import FixApplied, LoopEvent, NoFix, RetryDue
 from .patches import Applied, PatchRefused, apply_patch, combined, diff_of, undo
 from .plain_json import from_plain
 from .proposals import SAFE_CONFIDENCE

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from . import loop as machine
+from . import loop_model as machine
 from .acting import Acting, Begun
 from .bundle import Resource
 from .diagnosing import Diagnosing
@@ -23,7 +23,7 @@ from .job_runs import JobRuns
 from .journal import Operation
 from .learning import remember_lesson
 from .looking_up import Lookup
-from .loop import DEPLOY_REF, LoopState
+from .loop_model import DEPLOY_REF, LoopState
 from .loop_runner import LoopRunner
 from .pipeline_updates import PipelineUpdates
 from .pipelines import Update

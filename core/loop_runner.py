@@ -12,12 +12,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from . import loop as machine
+from . import loop_model as machine
 from .events import EngineEvent, Escalated, LoopEnded, LoopStarted, StageChanged, plain
 from .guard import Refused
 from .journal import JournalUnavailable, LoopRow
 from .layers import run_order
-from .loop import Begin, Command, LoopState, reattach, step
+from .loop import marks, reattach, step
+from .loop_model import Begin, Command, LoopState
 from .plain_json import from_plain
 from .reachability import Reachability
 from .report import ErrorRecord, FixRecord, LoopRecord, RoundRecord, StartRecord, to_markdown
@@ -282,7 +283,7 @@ class LoopRunner:
         """The strip, and an event where the stage or the round has changed."""
         state = self.state
         hold = self._why(state)
-        view = LoopView(state.stage, state.iteration, state.max_iterations, machine.marks(state), hold, state.outcome)
+        view = LoopView(state.stage, state.iteration, state.max_iterations, marks(state), hold, state.outcome)
         self._world.store.set(loop=view)
         moved = before is not None and (before.stage, before.iteration) != (state.stage, state.iteration)
         if moved and state.stage is not Stage.IDLE and not state.ended:

@@ -19,7 +19,8 @@ from dbops_tui.core.guard import Act, Refused
 from dbops_tui.core.journal import Journal, JournalUnavailable
 from dbops_tui.core.journal_schema import MIGRATIONS
 from dbops_tui.core.lock import Held
-from dbops_tui.core.loop import IdentityResolved, LoopState, reattach, step
+from dbops_tui.core.loop import reattach, step
+from dbops_tui.core.loop_model import IdentityResolved, LoopState
 from dbops_tui.core.plain_json import from_plain
 from dbops_tui.core.report import LoopRecord
 from fault_cases import Case

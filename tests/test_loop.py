@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dbops_tui.core import loop as L
+from dbops_tui.core import loop_model as L
+from dbops_tui.core.loop import marks, reattach, step
+from dbops_tui.core.stages import LoopOutcome, Stage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +17,7 @@ def play(*events: L.LoopEvent, state: L.LoopState | None = None) -> tuple[L.Loop
     state = state or L.LoopState()
     commands: list[L.Command] = []
     for event in events:
-        state, new = L.step(state, event)
+        state, new = step(state, event)
         commands.extend(new)
     return state, commands
 
@@ -42,7 +44,7 @@ def test_a_clean_deploy_and_run_are_verified_in_one_round() -> None:
         L.StartRun(A),
         L.Follow(A, "7"),
         L.Verify(A),
-        L.End(L.LoopOutcome.VERIFIED),
+        L.End(LoopOutcome.VERIFIED),
     ]
     assert state.iteration == 1
 
@@ -64,7 +66,7 @@ def test_a_failed_deploy_then_a_failed_run_are_mended_and_repaired_within_three_
     )
     assert commands[-1] == L.Repair(A, "1")
     state, commands = play(L.Started(A, "1"), L.RunEnded(A, "1", ok=True), L.VerifyEnded(A, ok=True), state=state)
-    assert state.outcome is L.LoopOutcome.VERIFIED
+    assert state.outcome is LoopOutcome.VERIFIED
     assert state.iteration == 3
 
 
@@ -73,7 +75,7 @@ def test_the_failure_of_the_third_round_escalates_with_a_report() -> None:
     for _ in range(3):
         events += [*FAIL_ROUND, L.FixApplied()]
     state, commands = play(*events)
-    assert state.outcome is L.LoopOutcome.ESCALATED
+    assert state.outcome is LoopOutcome.ESCALATED
     assert sum(isinstance(c, L.Deploy) for c in commands) == 3
     assert any(isinstance(c, L.Report) for c in commands)
 
@@ -114,7 +116,7 @@ def test_an_unreachable_workspace_pauses_and_uses_up_no_round() -> None:
 
 def test_a_blocked_deploy_ends_blocked_and_not_failed() -> None:
     state, commands = play(begin(), L.IdentityResolved(), L.DeployEnded("blocked", "lock held"))
-    assert commands[-1] == L.End(L.LoopOutcome.BLOCKED)
+    assert commands[-1] == L.End(LoopOutcome.BLOCKED)
     assert state.note == "lock held"
 
 
@@ -144,9 +146,9 @@ def test_one_failing_resource_does_not_stop_an_independent_one_and_holds_the_dep
 
 def test_a_loop_left_behind_asks_who_acts_where_and_attaches() -> None:
     state, _ = play(begin(), L.IdentityResolved(), L.DeployEnded("ok"), L.Started(A, "9"))
-    state, commands = L.reattach(state)
+    state, commands = reattach(state)
     assert commands == (L.ResolveIdentity(),)
-    state, commands = L.step(state, L.IdentityResolved())
+    state, commands = step(state, L.IdentityResolved())
     assert commands == (L.Follow(A, "9"),)
     assert state.iteration == 1
 
@@ -194,7 +196,7 @@ def test_no_order_of_events_breaks_the_promises_of_the_loop(events: list[L.LoopE
     state = L.LoopState()
     for event in events:
         before = state
-        state, commands = L.step(state, event)
+        state, commands = step(state, event)
         assert state.iteration <= state.max_iterations
         for command in commands:
             if isinstance(command, L.MUTATING):
@@ -237,23 +239,23 @@ def answer(command: L.Command, good: bool) -> L.LoopEvent | None:
 @given(st.lists(EVENTS, max_size=40), st.booleans())
 def test_from_anywhere_a_world_that_answers_brings_the_loop_to_an_end(events: list[L.LoopEvent], good: bool) -> None:
     state, _ = play(begin(), *events)
-    state, commands = L.reattach(state)
+    state, commands = reattach(state)
     todo = list(commands)
     for _ in range(200):
         if state.ended or not todo:
             break
         event = answer(todo.pop(0), good)
         if event is not None:
-            state, more = L.step(state, event)
+            state, more = step(state, event)
             todo.extend(more)
     assert state.ended
 
 
 def test_the_strip_marks_what_is_done_what_runs_and_what_failed() -> None:
     state, _ = play(begin(), L.IdentityResolved(), *FAIL_ROUND)
-    marks = dict(L.marks(state))
-    assert marks[L.Stage.DEPLOY] == "done"
-    assert marks[L.Stage.POLL] == "failed"
-    assert marks[L.Stage.FIX] == "active"
-    assert marks[L.Stage.VERIFY] == ""
-    assert replace(state, stage=L.Stage.VERIFY).stage is L.Stage.VERIFY
+    shown = dict(marks(state))
+    assert shown[Stage.DEPLOY] == "done"
+    assert shown[Stage.POLL] == "failed"
+    assert shown[Stage.FIX] == "active"
+    assert shown[Stage.VERIFY] == ""
+    assert replace(state, stage=Stage.VERIFY).stage is Stage.VERIFY

@@ -12,7 +12,7 @@ import sys
 from ..core.clock import SimulatedClock
 from ..core.config import load_config
 from ..core.engine import Engine
-from ..core.loop import LoopState, NoFix
+from ..core.loop_model import LoopState, NoFix
 from ..core.stages import LoopOutcome, Stage
 from ..core.state import State
 from ..widgets.words import plural
