@@ -296,12 +296,25 @@ def best_sign(passage: Passage, skip: tuple[tuple[int, int], ...] = ()) -> Sign 
     return best
 
 
+def lost_task(passage: Passage) -> Sign | None:
+    """The first Spark task that is reported as lost, unless tasks or jobs are said to end well too.
+
+    Spark only warns of it, and often it is all that people keep of a failure.
+    """
+    found = None if _ENDED_WELL.search(passage.flat) else _LOST_TASK.search(passage.flat)
+    return Sign(found.start(), found.end(), 30) if found else None
+
+
+_LOST_TASK: Final = re.compile(r"Lost task \d{1,7}\.\d{1,4} in stage \d{1,7}\.\d{1,4} \(TID (?!.{0,120}?TaskKilled).{3,400}")
+_ENDED_WELL: Final = re.compile(r"Finished task \d|Job \d{1,7} (?:is )?finished|\d tasks? succeeded")
 _SIGNS: Final[tuple[tuple[int, re.Pattern[str]], ...]] = tuple(
     (weight, re.compile(regex))
     for weight, regex in (
         (60, r"Caused by: \S.{0,200}"),
         (55, r"(?<![\w.])(?<!as )(?:[Ee]rror|ERROR) ?: (?!0\b|None\b|null\b|\"\"|\[\]|\{\})\S.{0,200}"),
+        (54, r"(?<![\w.])Exception: (?!None\b|\[|\()\S.{4,200}"),
         (52, r"panic: .{1,200}"),
+        (51, r"[×✗✘] (?:Failed|Could not|No solution|Error|Unable) .{1,200}"),
         (50, r"[Ff]ailed with (?:message|error):? .{1,200}"),
         (45, r"[\"']error_?[Cc]ode[\"']\s?:\s?[\"'][A-Z_]{3,60}.{0,200}"),
         (42, r"(?:Database|Runtime|Compilation|Parsing|Dependency|DbtDatabase|DbtRuntime) Error(?: in |\s|$).{0,200}"),
