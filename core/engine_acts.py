@@ -56,7 +56,7 @@ class ActingAlone(Looking):
         try:
             await work
         except Refused as refused:
-            self.world.problem("refused", f"not done: {refused.reason}", refused.flag)
+            self.world.refused(refused, "not done: ")
         except WorkspaceError as error:
             self.reach.bad(error)
             self.world.problem(f"workspace.{error.kind}", error.message)

@@ -15,6 +15,9 @@ from typing import Literal, Protocol
 from .atomicfile import Outside, inside
 from .state import Identity
 
+# What would answer a refusal, where its words depend on who acts where: `identity.answer` tells the whole of them.
+PROFILE, LOGIN = "--profile", "databricks auth login"
+
 ActKind = Literal[
     "deploy", "run", "update", "repair", "cancel", "stop", "sql", "destroy", "login", "patch", "fixer", "clear_state"
 ]
@@ -306,9 +309,9 @@ class Guard:
 
     def _check_place(self, act: Act, identity: Identity) -> None:
         if identity.problem:
-            raise Refused(identity.problem, flag="--profile")
+            raise Refused(identity.problem, flag=PROFILE)
         if not identity.resolved:
-            raise Refused("it is not known yet who acts where", flag="--profile")
+            raise Refused("it is not known yet who acts where", flag=PROFILE)
         if not act.host:
             raise Refused(f"{act.key}: the act does not say where")
         for word, then, now in (
@@ -318,9 +321,7 @@ class Guard:
             ("profile", act.profile, identity.profile),
         ):
             if then and then != now:
-                raise Refused(
-                    f"the {word} changed from {then} to {now or 'none'} since this was asked", flag="--profile"
-                )
+                raise Refused(f"the {word} changed from {then} to {now or 'none'} since this was asked", flag=PROFILE)
 
     def _problem(self, act: Act, before: Identity, until: float) -> str:
         if self.read_only:

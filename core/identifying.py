@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import replace
 
 from . import identity as places
-from .guard import Refused
+from .guard import PROFILE, Refused
 from .profiles import SECRET_KEYS, read_profiles
 from .state import Identity
 from .workspace import Workspace, WorkspaceError
@@ -93,7 +93,7 @@ class Identifying:
         if problem or now.profile != before.profile:
             problem = problem or f"the profile changed from {before.profile or 'none'} to {now.profile or 'none'}"
             self._world.store.set(identity=now)
-            raise Refused(f"{problem}: look again before anything is changed", exit_code=3, flag="--profile")
+            raise Refused(f"{problem}: look again before anything is changed", exit_code=3, flag=PROFILE)
 
     async def close(self) -> None:
         """Close the client."""

@@ -14,11 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from .bundle import Bundle
+from .guard import LOGIN, PROFILE
 from .profiles import Profiles, credentials, normal_host, read_profiles, same_host
 from .state import Identity
 
 __all__ = [
-    *("Profile", "Profiles", "auth_env", "changed", "client_options", "fixer_env", "flag", "normal_host"),
+    *("Profile", "Profiles", "answer", "auth_env", "changed", "client_options", "fixer_env", "flag", "normal_host"),
     *("read_profiles", "resolve", "same_host", "sign_in", "suggest", "with_user"),
 ]
 
@@ -191,6 +192,15 @@ def sign_in(identity: Identity) -> str:
         return f"renew {identity.source}, or unset it and pass --profile NAME"
     name = f" --profile {shlex.quote(identity.profile)}" if identity.profile else ""
     return f"databricks auth login --host {identity.host}{name}"
+
+
+def answer(bare: str, identity: Identity, *, signed_out: bool) -> str:
+    """The whole words for PROFILE and LOGIN, by who acts where; any other answer is whole already."""
+    if bare not in (PROFILE, LOGIN):
+        return bare
+    if identity.problem:
+        return flag(identity)
+    return sign_in(identity) if signed_out or bare == LOGIN else "--profile NAME of who may"
 
 
 def changed(before: Identity, after: Identity) -> str:

@@ -12,18 +12,21 @@ from typing import Any
 
 from . import loop_model as machine
 from .acting import Acting, Begun
+from .blocked import of_sign_in, passing, unmeasured
 from .bundle import Resource
 from .diagnosing import Diagnosing
 from .events import Check, FixAppliedEvent, IdentityKnown, RunStartedEvent, Verified
 from .failures import latest_tasks
 from .fixing import Fixing
-from .guard import Refused
+from .guard import LOGIN, PROFILE, Refused
 from .identifying import Identifying
 from .job_runs import JobRuns
+from .job_shape import has_wheels, same_shape
 from .journal import Operation
 from .learning import remember_lesson
 from .looking_up import Lookup
 from .loop_model import DEPLOY_REF, LoopState
+from .loop_operations import LoopOperations
 from .loop_runner import LoopRunner
 from .pipeline_updates import PipelineUpdates
 from .pipelines import Update
@@ -70,6 +73,7 @@ class LoopActs:
         self._diagnosing, self._fixing, self._verifying = diagnosing, fixing, verifying
         self.patience: float | None = None
         self.headless = False
+        self._operations = LoopOperations(world, runner)
         self._seeking: asyncio.Task[Any] | None = None
         self._do: dict[type, Callable[[Any], Awaitable[None]]] = {
             machine.ResolveIdentity: self._identify,
@@ -113,8 +117,8 @@ class LoopActs:
         ref = str(getattr(command, "ref", ""))
         match command:
             case machine.Deploy():
-                if any(word in reason for word in _SIGN_IN):
-                    self._runner.refusal = Refused(reason, exit_code=3, flag="databricks auth login")
+                if of_sign_in(reason):
+                    self._runner.refusal = Refused(reason, exit_code=3, flag=LOGIN)
                 await self._runner.feed(machine.DeployEnded("blocked", reason))
             case machine.StartRun() | machine.Repair() | machine.LookBeforeStart():
                 await self._not_started(ref, reason)
@@ -130,7 +134,7 @@ class LoopActs:
             case machine.SeekFix():
                 await self._runner.feed(machine.NoFix(reason))
             case _:
-                await self._refuse(Refused(reason, exit_code=3, flag="--profile"))
+                await self._refuse(Refused(reason, exit_code=3, flag=PROFILE))
 
     # --- who acts where ----------------------------------------------------------------------------------------------
 
@@ -146,7 +150,7 @@ class LoopActs:
                 raise
             code = 3 if error.kind in ("signed_out", "forbidden") else 4
             self._runner.retryable = error.unmeasured
-            await self._refuse(Refused(error.message, exit_code=code, flag="--profile" if code == 3 else ""))
+            await self._refuse(Refused(error.message, exit_code=code, flag=PROFILE if code == 3 else ""), told=True)
             return
         self._reach.good()
         self._runner.note_identity()
@@ -157,9 +161,11 @@ class LoopActs:
             return
         await self._runner.feed(machine.IdentityResolved())
 
-    async def _refuse(self, refused: Refused) -> None:
+    async def _refuse(self, refused: Refused, *, told: bool = False) -> None:
+        """The loop does not begin; `told`: people have read the reason already."""
         self._runner.refusal = refused
-        self._world.problem("refused", refused.reason, refused.flag)
+        if not told:
+            self._world.refused(refused)
         await self._runner.feed(machine.IdentityRefused(refused.reason))
 
     # --- deploy ------------------------------------------------------------------------------------------------------
@@ -179,6 +185,7 @@ class LoopActs:
             )
         except Refused as refused:
             self._runner.refusal = refused
+            self._world.refused(refused)
             await self._runner.feed(machine.DeployEnded("blocked", refused.reason))
             return
         outcome, reason = deployed.outcome, deployed.reason
@@ -206,7 +213,7 @@ class LoopActs:
 
     async def _deploy_of_before(self, iteration: int) -> machine.DeployEnded | None:
         """How the deploy of this round ended, where an earlier process, or an end in the unknown, left that open."""
-        operation, taken_up = await self._operation(("deploy",), iteration), self._runner.taken_up
+        operation, taken_up = await self._operations.last(("deploy",), iteration), self._runner.taken_up
         if operation is None:
             return None
         if operation.outcome in ("done", "refused") and not taken_up:
@@ -221,12 +228,12 @@ class LoopActs:
         self._world.hold("looking whether the last deploy came to its end")
         seen = await self._lookup.after(operation)
         if seen.outcome == "done":
-            await self._close(operation, "done")
+            await self._operations.close(operation, "done")
             return await self._found_deployed(operation)
         if seen.still_runs:
             return machine.DeployEnded("blocked", seen.reason)
         # A deploy says the whole of what should be: where nobody can tell, it is done again, and changes nothing new.
-        await self._close(operation, "refused", reason=seen.reason or "it did not come to its end")
+        await self._operations.close(operation, "refused", reason=seen.reason or "it did not come to its end")
         return None
 
     async def _found_deployed(self, operation: Operation) -> machine.DeployEnded | None:
@@ -241,7 +248,7 @@ class LoopActs:
     async def _wait_for_wheels(self) -> None:
         """A deploy replaces the wheels that running jobs still read (cli#2958): wait for the runs that would break."""
         world = self._world
-        jobs = {r.id: r for r in world.bundle.resources if r.type == "jobs" and r.id and _has_wheels(r.config)}
+        jobs = {r.id: r for r in world.bundle.resources if r.type == "jobs" and r.id and has_wheels(r.config)}
         until = world.clock.monotonic() + OUTAGE_SECONDS
         while jobs and world.clock.monotonic() < until:
             active = [run for run in await world.open_workspace().active_runs() if run.job_id in jobs]
@@ -367,7 +374,7 @@ class LoopActs:
     async def _look_before_start(self, command: machine.LookBeforeStart) -> None:
         ref = command.ref
         goal = self._state.goal(ref)
-        operation = await self._operation(("run", "update", "repair"), self._state.iteration, ref)
+        operation = await self._operations.last(("run", "update", "repair"), self._state.iteration, ref)
         if operation is not None and operation.outcome == "done":
             run_id = str(operation.result.get("run_id", ""))
             await self._started(ref, run_id, "adopted", str(operation.result.get("url", "")))
@@ -376,34 +383,17 @@ class LoopActs:
             self._world.hold(f"looking whether the start of {ref} arrived")
             seen = await self._lookup.after(operation)
             if seen.outcome == "done":
-                await self._close(operation, "done", run_id=seen.run_id, url=seen.url, adopted=True)
+                await self._operations.close(operation, "done", run_id=seen.run_id, url=seen.url, adopted=True)
                 await self._started(ref, seen.run_id, "adopted", seen.url)
                 return
             if seen.outcome == "unknown":
                 await self._not_started(ref, seen.reason or "nobody knows whether it was started")
                 return
-            await self._close(operation, "refused", reason="it did not arrive")
+            await self._operations.close(operation, "refused", reason="it did not arrive")
         if goal is not None and goal.repairable and goal.run_id:
             await self._repair(machine.Repair(ref, goal.run_id))
         else:
             await self._begin(ref)
-
-    async def _operation(self, kinds: tuple[str, ...], iteration: int, ref: str = "") -> Operation | None:
-        """The last operation of this loop and round of one of these kinds; None where there is none."""
-        journal = self._world.journal
-        if journal is None:
-            return None
-        rows = await journal.operations(self._runner.loop_id)
-        mine = [
-            row
-            for row in rows
-            if row.kind in kinds and row.intent.get("iteration") == iteration and (not ref or row.key == ref)
-        ]
-        return mine[-1] if mine else None
-
-    async def _close(self, operation: Operation, outcome: str, **data: object) -> None:
-        if self._world.journal is not None:
-            await self._world.journal.result(operation.op_id, outcome, {**operation.result, **data, "looked": True})
 
     # --- to the end of a run -----------------------------------------------------------------------------------------
 
@@ -471,7 +461,7 @@ class LoopActs:
     async def _explain(self, ref: str) -> None:
         goal = self._state.goal(ref)
         if ref == DEPLOY_REF and not self._diagnosing.deploy_text:
-            operation = await self._operation(("deploy",), self._state.iteration)
+            operation = await self._operations.last(("deploy",), self._state.iteration)
             self._diagnosing.deploy_text = str(operation.result.get("stderr", "")) if operation else ""
         await self._diagnosing.of(ref, goal.run_id if goal is not None else "")
         self._runner.note_errors(self._diagnosing.errors(ref))
@@ -525,17 +515,17 @@ class LoopActs:
         failed += [goal.ref for goal in self._state.goals if goal.state is machine.GoalState.FAILED]
         for ref in failed:
             await self._explain(ref)
-        deploy = await self._operation(("deploy",), iteration)
+        deploy = await self._operations.last(("deploy",), iteration)
         edit = await self._edit_of_before(iteration)
         now = await self._source_now()
         if deploy is None or deploy.intent.get("source") in (None, "", now.digest):
             if edit is not None and edit.outcome != "done":
-                await self._close(edit, "refused", reason="it had changed nothing")
+                await self._operations.close(edit, "refused", reason="it had changed nothing")
             return False
         if edit is None:
             await self._runner.feed(machine.SourceChanged())
             return self._state.stage is not Stage.FIX
-        await self._close(edit, "done")
+        await self._operations.close(edit, "done")
         files = tuple(map(str, edit.result.get("files") or edit.intent.get("files") or ()))
         diff = str(edit.result.get("diff") or edit.intent.get("diff") or "")
         self._runner.note_fix(FixRecord(edit.key, edit.kind, files, diff, "before the restart"), iteration)
@@ -546,7 +536,7 @@ class LoopActs:
 
     async def _edit_of_before(self, iteration: int) -> Operation | None:
         """The edit that an earlier process made in this round, or was at; None where it had not begun to write."""
-        edit = await self._operation(("patch", "fixer"), iteration)
+        edit = await self._operations.last(("patch", "fixer"), iteration)
         if edit is None or edit.outcome == "refused":
             return None
         if edit.outcome == "done":
@@ -558,7 +548,7 @@ class LoopActs:
             return edit
         if await self._fixing.left_over(edit):
             return edit
-        await self._close(edit, "refused", reason="nothing was written")
+        await self._operations.close(edit, "refused", reason="nothing was written")
         return None
 
     async def _told_of(self, edit: Operation) -> bool:
@@ -598,39 +588,3 @@ class LoopActs:
         if record is not None and journal is not None:
             offer = await remember_lesson(journal, record)
             self._world.store.set(learnable=offer)
-
-
-def same_shape(run: Run, config: dict[str, Any]) -> bool:
-    """Whether the run has the tasks that the job has now: a repair runs no task that was not there."""
-    tasks = config.get("tasks")
-    if not isinstance(tasks, list):
-        return True
-    keys = {str(task.get("task_key", "")) for task in tasks if isinstance(task, dict)}
-    return keys == {task.task_key for task in run.tasks}
-
-
-def _has_wheels(config: dict[str, Any]) -> bool:
-    stack: list[Any] = [config.get("tasks"), config.get("environments")]
-    while stack:
-        value = stack.pop()
-        if isinstance(value, dict):
-            stack.extend(value.values())
-        elif isinstance(value, list):
-            stack.extend(value)
-        elif isinstance(value, str) and value.endswith(".whl"):
-            return True
-    return False
-
-
-def passing(reason: str) -> bool:
-    """Whether that reason for a blocked call may pass: no answer, too many calls, or a sign-in that ran out."""
-    return any(word in reason for word in _PASSING)
-
-
-_SIGN_IN = ("sign-in", "not signed in", "does not accept")
-_PASSING = (*_SIGN_IN, "cannot be reached", "asks us to slow down", "trouble of its own")
-
-
-def unmeasured(reason: str) -> WorkspaceError:
-    """The error of a call that was blocked by what may pass."""
-    return WorkspaceError("signed_out" if any(word in reason for word in _SIGN_IN) else "server", reason)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from . import loop_model as machine
 from .events import EngineEvent, Escalated, LoopEnded, LoopStarted, StageChanged, plain
-from .guard import Refused
+from .guard import LOGIN, Refused
 from .journal import JournalUnavailable, LoopRow
 from .layers import run_order
 from .loop import marks, reattach, step
@@ -218,7 +218,7 @@ class LoopRunner:
         while self._reach.away and self.running and self.loop_id == loop_id:
             limit = SIGN_IN_SECONDS if self._world.state.signed_out else OUTAGE_SECONDS
             if clock.monotonic() - since >= limit:
-                code, flag = (3, "databricks auth login") if self._world.state.signed_out else (4, "")
+                code, flag = (3, LOGIN) if self._world.state.signed_out else (4, "")
                 self.refusal = Refused(self._reach.away, exit_code=code, flag=flag)
                 await self.feed(machine.Interrupted(self._reach.away))
                 return

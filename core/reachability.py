@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
+from .identity import flag, sign_in
 from .state import Stale
 from .workspace import WorkspaceError
 from .world import World
@@ -54,7 +55,7 @@ class Reachability:
         if self._probe is None or self._probe.done():
             self._probe = world.spawn(self._try_again(error.retry_after), "reachability")
         if first:
-            fix = "databricks auth login" if signed_out else ""
+            fix = sign_in(world.state.identity) if signed_out else ""
             world.problem(f"workspace.{error.kind}", error.message, fix, retryable=True)
             for told in tuple(self.on_away):
                 told(error.message, signed_out)
@@ -80,7 +81,7 @@ class Reachability:
         if held.user and user and held.user.casefold() != user.casefold() and not held.problem:
             problem = f"signed in as {user} now, and not as {held.user} any more"
             world.store.set(identity=replace(held, problem=problem))
-            world.problem("identity", problem, "--profile")
+            world.problem("identity", problem, flag(world.state.identity))
 
     async def _try_again(self, hint: float | None) -> None:
         wait = FIRST

@@ -18,7 +18,8 @@ from .clock import Clock
 from .config import Config
 from .databricks_cli import DatabricksCli
 from .events import DeployOutput, EngineEvent, Holding, Problem
-from .guard import Arming, Guard
+from .guard import Arming, Guard, Refused
+from .identity import answer
 from .journal import Journal
 from .poller import Poller
 from .redaction import Redactor
@@ -81,6 +82,11 @@ class World:
 
     def problem(self, code: str, message: str, fix: str = "", *, retryable: bool = False) -> None:
         self.emit(Problem(code, message, fix, retryable))
+
+    def refused(self, refused: Refused, before: str = "") -> None:
+        """Tell what the guard refused, and what would answer it; `before` stands before the reason."""
+        fix = answer(refused.flag, self.state.identity, signed_out=self.state.signed_out)
+        self.problem("refused", before + refused.reason, fix)
 
     def hold(self, reason: str) -> None:
         """Say why nothing happens; the same sentence is said once."""

@@ -11,8 +11,7 @@ import sys
 
 from ..core.engine import Engine
 from ..core.events import LoopEnded
-from ..core.identity import flag as flag_of
-from ..core.identity import sign_in
+from ..core.identity import answer
 from ..core.proposals import SAFE_CONFIDENCE
 from ..core.stages import LoopOutcome
 from . import headless
@@ -100,11 +99,9 @@ def _to_go_on(engine: Engine, event: LoopEnded, refs: tuple[str, ...], arguments
     """What to type where a flag, or a sign-in, would have let the loop go on; empty where nothing is known to."""
     refusal = engine.runner.refusal
     if event.outcome == LoopOutcome.BLOCKED and refusal is not None:
-        if refusal.flag in ("--profile", "databricks auth login"):
-            here = engine.state.identity
-            if here.problem:
-                return flag_of(here)
-            return sign_in(here) if engine.state.signed_out else "--profile NAME of who may"
+        whole = answer(refusal.flag, engine.state.identity, signed_out=engine.state.signed_out)
+        if whole != refusal.flag:
+            return whole
         if "auto_in_production" in refusal.flag:
             # The setting would answer it for ever; the word of a person answers it for this once.
             return resume_command(refs, arguments, f"--confirm {shlex.quote(engine.world.bundle.target)}")
