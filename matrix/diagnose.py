@@ -111,8 +111,9 @@ def _candidates(
     if not by_row and _known_to_fail(failure):
         # Nothing at error level, yet the run failed: what was only warned of is the best there is.
         by_row = {key: found for key, found in quiet.items() if found.rank >= STRENGTH_RANK["specific"]}
-    if not by_row and _shows_lost_task(passage):
-        by_row = {key: found for key, found in quiet.items() if found.warned}
+    lost = _lost_task(passage)
+    if not by_row and lost is not None:
+        by_row = {key: found for key, found in quiet.items() if found.warned or found.start >= lost.start}
     found = list(by_row.values())
     strong = [each for each in found if each.rank % _LEARNED_RANK > STRENGTH_RANK["hint"] + 4 and not each.row.cascade]
     if strong:
@@ -228,9 +229,9 @@ def _known_to_fail(failure: Failure) -> bool:
     )
 
 
-def _shows_lost_task(passage: Passage) -> bool:
-    """Whether a short text is about a lost task; in a long log Spark has most often run it again."""
-    return len(passage.flat) < _LONG and facts.lost_task(passage) is not None
+def _lost_task(passage: Passage) -> facts.Sign | None:
+    """The lost task that a short text is about; in a long log Spark has most often run it again."""
+    return facts.lost_task(passage) if len(passage.flat) < _LONG else None
 
 
 def _diagnosis(
@@ -274,8 +275,7 @@ def _unknown(
     sign = facts.best_sign(passage, spans)
     if behind_cascade and (sign is None or sign.weight < 50 or _wraps(passage, sign, spans)):
         return None
-    if sign is None and _shows_lost_task(passage):
-        sign = facts.lost_task(passage)
+    sign = sign or _lost_task(passage)
     if sign is None and not _known_to_fail(failure):
         return None
     evidence: tuple[Evidence, ...] = ()

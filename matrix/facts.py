@@ -305,7 +305,9 @@ def lost_task(passage: Passage) -> Sign | None:
     return Sign(found.start(), found.end(), 30) if found else None
 
 
-_LOST_TASK: Final = re.compile(r"Lost task \d{1,7}\.\d{1,4} in stage \d{1,7}\.\d{1,4} \(TID (?!.{0,120}?TaskKilled).{3,400}")
+_LOST_TASK: Final = re.compile(
+    r"Lost task \d{1,7}\.\d{1,4} in stage \d{1,7}\.\d{1,4} \(TID (?!.{0,120}?TaskKilled).{3,400}"
+)
 _ENDED_WELL: Final = re.compile(r"Finished task \d|Job \d{1,7} (?:is )?finished|\d tasks? succeeded")
 _SIGNS: Final[tuple[tuple[int, re.Pattern[str]], ...]] = tuple(
     (weight, re.compile(regex))
@@ -314,6 +316,8 @@ _SIGNS: Final[tuple[tuple[int, re.Pattern[str]], ...]] = tuple(
         (55, r"(?<![\w.])(?<!as )(?:[Ee]rror|ERROR) ?: (?!0\b|None\b|null\b|\"\"|\[\]|\{\})\S.{0,200}"),
         (54, r"(?<![\w.])Exception: (?!None\b|\[|\()\S.{4,200}"),
         (52, r"panic: .{1,200}"),
+        (53, r"Invalid operation: \S.{4,200}"),
+        (53, r"Operation failed: \"[^\"]{5,200}\", [45]\d\d"),
         (51, r"[×✗✘] (?:Failed|Could not|No solution|Error|Unable) .{1,200}"),
         (50, r"[Ff]ailed with (?:message|error):? .{1,200}"),
         (45, r"[\"']error_?[Cc]ode[\"']\s?:\s?[\"'][A-Z_]{3,60}.{0,200}"),

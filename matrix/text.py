@@ -44,7 +44,8 @@ _STAMPED: Final = re.compile(r"[\d\-/]{6,10}[ T][\d:.,]{5,15}Z? (?:TRACE|DEBUG|I
 # What a runner repeats of another program at level INFO is as loud as it was there.
 _RELAYED: Final = re.compile(
     r"[\s\-:\]|]{1,6}(?:\d\d:\d\d:\d\d\s{1,6})?(?:Traceback \(most recent call|Caused by: "
-    r"|(?:Database|Runtime) Error in |(?:[a-z_][\w$]{0,40}\.){0,10}[A-Z]\w{2,60}(?:Error|Exception): )"
+    r"|(?:Database|Runtime) Error in |(?:[a-z_][\w$]{0,40}\.){0,10}[A-Z]\w{2,60}(?:Error|Exception): "
+    r"|.{0,80}?Error during request to server: \{)"
 )
 #: A scheduler that passes on what a program prints, each line at level INFO: the line is the program's own.
 _PASSED_ON: Final = re.compile(
