@@ -218,10 +218,14 @@ def test_a_production_target_is_refused_with_the_whole_command_that_confirms_it(
     wanted = f"dbops-tui heal orchestrator -t prod --max-iterations 1 --path {place.root} --confirm prod"
     assert done.returncode == 3
     assert done.stderr.splitlines()[-1] == f"To go on: {wanted}"
-    last = lines(call(place, *words, "--json").stdout)[-1]
-    assert last["fix"] == wanted.replace(" --confirm prod", " --json --confirm prod")
+    told = lines(call(place, *words, "--json").stdout)
+    assert told[-1]["fix"] == wanted.replace(" --confirm prod", " --json --confirm prod")
+    problem = next(line for line in told if line["event"] == "problem")
+    answer = "--confirm prod" if given else "auto_in_production in the config"
+    assert (problem["code"], problem["fix"]) == ("refused", answer)
     assert mutating(box) == []
-    assert call(place, *words[:4], "--confirm", "prod").returncode == 0
+    if not given:
+        assert call(place, *words, "--confirm", "prod").returncode == 0
 
 
 def test_what_is_deployed_to_another_workspace_is_settled_first_and_both_ways_are_named(

@@ -29,6 +29,9 @@ type) and `retryable`. Ids are strings. Nothing ever prompts.
 | 3 | it is not known who acts where, the sign-in fails, or it was refused |
 | 4 | the deploy was blocked; it did not fail |
 | 130 | interrupted |
+
+A workspace that does not answer is 4 for `heal` (nothing was deployed), 1 for what only reads, both with `retryable`,
+and 3 for `doctor`: nobody could confirm who acts where.
 """
 
 
