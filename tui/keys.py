@@ -27,10 +27,15 @@ def refs_of(bundle: Bundle, keys: Sequence[str]) -> tuple[str, ...]:
             raise Stop(f"{key} is one of the {resource.type}: only jobs and pipelines can be run", code="key")
         near = difflib.get_close_matches(key, [resource.key for resource in known], n=3, cutoff=0.5)
         names = ", ".join(near or sorted(resource.key for resource in known)[:20]) or "none"
-        errors = f"; the bundle has errors: {bundle.errors[0].summary}" if bundle.errors else ""
+        errors = f"; the bundle has errors: {_first_error(bundle)}" if bundle.errors else ""
         raise Stop(
             f"there is no job or pipeline {key!r} in {bundle.name or 'the bundle'}{errors}",
             f"there are: {names}",
             code="key",
         )
     return tuple(found)
+
+
+def _first_error(bundle: Bundle) -> str:
+    problem = bundle.errors[0]
+    return f"{problem.place.file}:{problem.place.line}: {problem.summary}" if problem.place else problem.summary
