@@ -45,7 +45,9 @@ _STAMPED: Final = re.compile(r"[\d\-/]{6,10}[ T][\d:.,]{5,15}Z? (?:TRACE|DEBUG|I
 _RELAYED: Final = re.compile(
     r"[\s\-:\]|]{1,6}(?:\d\d:\d\d:\d\d\s{1,6})?(?:Traceback \(most recent call|Caused by: "
     r"|(?:Database|Runtime) Error in |(?:[a-z_][\w$]{0,40}\.){0,10}[A-Z]\w{2,60}(?:Error|Exception): "
-    r"|.{0,80}?Error during request to server: \{)"
+    r"|.{0,80}?Error during request to server: \{"
+    r"|.{0,90}?[->] (?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d )?"
+    r"(?:ERROR |FATAL |(?:[a-z]\w{1,40}\.){1,10}[A-Z]\w{2,60}Exception: ))"
 )
 #: A scheduler that passes on what a program prints, each line at level INFO: the line is the program's own.
 _PASSED_ON: Final = re.compile(
