@@ -327,6 +327,11 @@ _SIGNS: Final[tuple[tuple[int, re.Pattern[str]], ...]] = tuple(
         (37, r"(?<!\d)\d{1,5} of \d{1,5} (?:ERROR|FAIL) (?:\d{1,9} )?\w.{0,200}|Unhandled error while executing"),
         (35, r"Exit code: [1-9]\d{0,2}\b|exit status [1-9]\d{0,2}\b"),
         (35, r"SQLSTATE: [0-9A-Z]{5}"),
+        (
+            34,
+            r"(?<![\w.=])ERROR\b[ :\-\]]{1,4}(?:\S{1,60} ){0,4}?(?:[Ff]ailed|[Cc]annot|[Cc]ould not|[Uu]nable) .{1,200}",
+        ),
+        (33, r"(?<!\w)(?:Failed|Unable) to (?!fully)[a-z]\w{2,20} \S.{6,200}|finished with errors"),
         (32, r"(?<![\w.])ERROR:[\w.]{1,120}:.{0,80}?(?:[Ee]rror|[Ee]xception|[Ff]ailed)\b.{0,200}"),
         (30, r"\bFATAL\b.{1,200}|\bCRITICAL\b.{1,200}"),
     )
