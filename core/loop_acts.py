@@ -481,6 +481,7 @@ class LoopActs:
             return
         if sought.record is not None:
             self._runner.note_fix(sought.record, command.iteration)
+        self._runner.sought = True
         if sought.event is None and self.patience is not None:
             await self._wait_for_person()
             return

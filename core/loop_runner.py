@@ -50,6 +50,7 @@ class LoopRunner:
         self.refusal: Refused | None = None  # who acts where could not be settled, or the guard said no
         self.retryable = False
         self.taken_up = False  # from another process: what it did last is looked at first
+        self.sought = False  # what could mend this round by itself has been tried: it is for a person now
         self._again = False  # whether an earlier process was at this loop
         self.ended = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -282,10 +283,12 @@ class LoopRunner:
     def publish(self, before: LoopState | None = None) -> None:
         """The strip, and an event where the stage or the round has changed."""
         state = self.state
+        moved = before is not None and (before.stage, before.iteration) != (state.stage, state.iteration)
+        if moved:
+            self.sought = False
         hold = self._why(state)
         view = LoopView(state.stage, state.iteration, state.max_iterations, marks(state), hold, state.outcome)
         self._world.store.set(loop=view)
-        moved = before is not None and (before.stage, before.iteration) != (state.stage, state.iteration)
         if moved and state.stage is not Stage.IDLE and not state.ended:
             self._world.told(hold)
             self._world.emit(StageChanged(state.stage.value, state.iteration, hold))
@@ -303,7 +306,7 @@ class LoopRunner:
             running = [text for goal, text in zip(_started(state), waits, strict=False) if goal.in_flight]
             return f"waiting for {', '.join(running[:3])} to end" if running else ""
         if state.stage is Stage.FIX:
-            if self._world.state.pending_files:
+            if self._world.state.pending_files or not self.sought:
                 return ""  # which files, and what to press, stands beside it
             places = [d.location.file for d in self._world.state.diagnoses if d.location is not None]
             return f"waiting for an edit of {places[0]}" if places else "waiting for an edit"
