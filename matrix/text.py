@@ -78,7 +78,15 @@ _LOG_BREAK: Final = re.compile(
 )
 _ESCAPED_QUOTE: Final = re.compile(r"\\(?<!\\\\)\\{0,11}(?=[\"'])")
 _ONE_TO_ONE: Final = str.maketrans({"‘": "'", "’": "'", "´": "'", "“": '"', "”": '"', "\u00a0": " "})
-_FRESH: Final = ("Error:", "error:", "Traceback (most recent call last)", "panic:", "Exception in thread", "Error ")
+_FRESH: Final = (
+    "Error:",
+    "error:",
+    "Traceback (most recent call last)",
+    "panic:",
+    "Exception in thread",
+    "Error ",
+    "diagnostics: User class threw",
+)
 
 
 @dataclass(frozen=True, slots=True)
