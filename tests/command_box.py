@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from quick import quick, quick_cli
 from sandbox_fixture import INHERITED, SandboxBox, running_sandbox
 from sandbox_work import advance
 
 PROGRAM = [sys.executable, "-m", "dbops_tui"]
-SANDBOX = [sys.executable, "-m", "dbops_tui.sandbox"]
 SMALL = """\
 bundle:
   name: shop
@@ -64,8 +64,10 @@ class Program:
 
     def __call__(self, *words: str, stdin: str | bytes | None = None, cwd: Path | None = None, **env: str) -> Ended:
         data = stdin.encode() if isinstance(stdin, str) else stdin
+        # What an interpreter is told at its start needs one that starts.
+        start = PROGRAM if any(name.startswith("PYTHON") for name in env) else quick("dbops_tui")
         done = subprocess.run(
-            [*PROGRAM, *words],
+            [*start, *words],
             cwd=cwd or self.root,
             env={**self.env, **env},
             input=data,
@@ -107,14 +109,6 @@ def with_bundle(folder: Path, text: str = SMALL) -> Program:
     return program
 
 
-def stand_in(folder: Path) -> Path:
-    """The stand-in CLI as a program in `folder`."""
-    script = folder / "databricks"
-    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m dbops_tui.sandbox cli "$@"\n')
-    script.chmod(0o755)
-    return script
-
-
 @dataclass
 class Deployed:
     """A sample bundle, deployed to a sandbox by the stand-in CLI."""
@@ -152,12 +146,16 @@ def deployed(folder: Path, scenario: str = "retail") -> Iterator[Deployed]:
     program = alone(folder)
     root = folder / "bundle"
     made = subprocess.run(
-        [*SANDBOX, "scenario", scenario, "--into", str(root)], capture_output=True, text=True, timeout=120, check=True
+        [*quick("dbops_tui.sandbox"), "scenario", scenario, "--into", str(root)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
     )
     told = json.loads(made.stdout)
     with running_sandbox(scenario=scenario) as box:
         box.control("POST", "clock", {"freeze": True})
-        env = {**program.env, **box.env(folder / "env"), "DATABRICKS_CLI_PATH": str(stand_in(folder))}
+        env = {**program.env, **box.env(folder / "env"), "DATABRICKS_CLI_PATH": str(quick_cli(folder))}
         held = Deployed(box, Program(root, env), told)
         held.mend("deploy")
         done = held.cli("bundle", "deploy")

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from dbops_tui.core.engine import Engine
 from dbops_tui.core.events import EngineEvent
 from dbops_tui.core.stages import LoopOutcome
 from dbops_tui.core.state import State
+from quick import quick, quick_cli
 from sandbox_fixture import SandboxBox
 
 SCALE = 400.0  # of the sandbox
@@ -52,12 +52,9 @@ class Sample:
 def sample(box: SandboxBox, folder: Path, scenario: str = "retail", *, healthy: bool = False) -> Sample:
     """Copy the bundle of `scenario` below `folder`."""
     root = folder / "bundle"
-    words = [sys.executable, "-m", "dbops_tui.sandbox", "scenario", scenario, "--into", str(root)]
+    words = [*quick("dbops_tui.sandbox"), "scenario", scenario, "--into", str(root)]
     done = subprocess.run(words + ["--healthy"] * healthy, capture_output=True, text=True, check=True)
-    cli = folder / "databricks"
-    cli.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m dbops_tui.sandbox cli "$@"\n')
-    cli.chmod(0o755)
-    env = {**box.env(folder), "DATABRICKS_CLI_PATH": str(cli), "DBOPS_STATE_DIR": str(folder / "state")}
+    env = {**box.env(folder), "DATABRICKS_CLI_PATH": str(quick_cli(folder)), "DBOPS_STATE_DIR": str(folder / "state")}
     return Sample(box, root, env, json.loads(done.stdout))
 
 
@@ -131,7 +128,8 @@ def person(played: Played, place: Sample) -> None:
     engine.acts.patience = None
 
     def look(state: State, _: object) -> None:
-        iteration = engine.runner.state.iteration
+        # As the face sees it: the machine may be a step ahead, and its reason that of the round before.
+        iteration = state.loop.iteration
         if not state.loop.hold.startswith("waiting for an edit") or iteration in mended or not left:
             return
         mended.add(iteration)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine_world import SCALE, Sample
-from quick_cli import quick_cli
+from quick import quick_cli
 from sandbox_fixture import SandboxBox, running_sandbox
 
 HEAD = """bundle:
@@ -124,8 +124,8 @@ class Yard:
 @contextmanager
 def open_yard(folder: Path, *, scenario: str = "retail") -> Iterator[Yard]:
     """A sandbox whose time runs fast, and a CLI that answers at once."""
-    with running_sandbox(time_scale=SCALE, scenario=scenario) as box, quick_cli(folder) as cli:
-        yield Yard(box, cli, folder)
+    with running_sandbox(time_scale=SCALE, scenario=scenario) as box:
+        yield Yard(box, quick_cli(folder), folder)
 
 
 @dataclass

@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import pytest
+from quick import quick
 
 INHERITED = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
 
@@ -121,7 +121,7 @@ def running_sandbox(
     *, time_scale: float = 1.0, scenario: str = "", arguments: tuple[str, ...] = ()
 ) -> Iterator[SandboxBox]:
     """A sandbox of its own, stopped at the end of the block."""
-    command = [sys.executable, "-m", "dbops_tui.sandbox", "serve", "--port", "0", "--time-scale", str(time_scale)]
+    command = [*quick("dbops_tui.sandbox"), "serve", "--port", "0", "--time-scale", str(time_scale)]
     if scenario:
         command += ["--scenario", scenario]
     process = subprocess.Popen(

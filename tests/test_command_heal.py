@@ -16,6 +16,7 @@ import pytest
 from dbops_tui.tui.cli import build_parser
 from dbops_tui.tui.cmd_heal import resume_command
 from engine_world import SCALE, Sample, mutating, sample
+from quick import quick
 from sandbox_fixture import SandboxBox, running_sandbox
 
 
@@ -36,9 +37,8 @@ def command(place: Sample, *words: str) -> list[str]:
 
 
 def call(place: Sample, *words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(place, *words), env=env or place.env, capture_output=True, text=True, timeout=120, check=False
-    )
+    start = [*quick("dbops_tui"), *command(place, *words)[3:]]
+    return subprocess.run(start, env=env or place.env, capture_output=True, text=True, timeout=120, check=False)
 
 
 def lines(text: str) -> list[dict[str, Any]]:

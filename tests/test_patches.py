@@ -112,6 +112,8 @@ def files_with_edits(draw: st.DrawFn) -> tuple[bytes, list[Edit], bytes]:
     closed = draw(st.booleans()) or not lines[-1]
     mark = "\ufeff" if draw(st.booleans()) else ""
     data = (mark + ends.join(lines) + (ends if closed else "")).encode()
+    if len(lines) == 1 and not closed:
+        ends = "\n"  # nothing says which one it has
     edits: list[Edit] = []
     wanted: list[str] = []
     for number, line in enumerate(lines, start=1):

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,11 +20,11 @@ from dbops_tui.core.redaction import Redactor
 from dbops_tui.core.run_json import parse_output, parse_run
 from dbops_tui.core.runs import Run, TaskOutput
 from dbops_tui.matrix.model import Fix
+from quick import quick
 from sandbox_fixture import SandboxBox, running_sandbox
 from sandbox_work import advance, get_run, output
 
 HOUR = 3600
-SANDBOX = [sys.executable, "-m", "dbops_tui.sandbox"]
 
 
 @dataclass
@@ -41,7 +40,7 @@ class Play:
         return Path(self.told["bundle_dir"])
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [*SANDBOX, "cli", *arguments, "-t", self.told["target"]]
+        command = [*quick("dbops_tui.sandbox"), "cli", *arguments, "-t", self.told["target"]]
         return subprocess.run(command, cwd=self.root, env=self.env, capture_output=True, text=True, timeout=120)
 
     def apply(self, fix: Fix) -> None:
@@ -74,7 +73,7 @@ class Play:
 def playing(name: str, tmp_path: Path) -> Iterator[Play]:
     with running_sandbox(scenario=name) as box:
         box.control("POST", "clock", {"freeze": True})
-        command = [*SANDBOX, "scenario", name, "--into", str(tmp_path / "bundle")]
+        command = [*quick("dbops_tui.sandbox"), "scenario", name, "--into", str(tmp_path / "bundle")]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         yield Play(box, json.loads(done.stdout), box.env(tmp_path / "env"))

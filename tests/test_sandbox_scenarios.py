@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from quick import quick
 from sandbox_fixture import SandboxBox, real_cli, running_sandbox
 from sandbox_work import advance, get_run, latest, output, results
 
 HOUR = 3600
-SANDBOX = [sys.executable, "-m", "dbops_tui.sandbox"]
 CLIS = [pytest.param("standin", id="standin"), pytest.param("real", id="real", marks=pytest.mark.real_cli)]
 
 
@@ -83,11 +82,14 @@ class Played:
 
 @contextmanager
 def playing(name: str, tmp_path: Path, cli: str) -> Iterator[Played]:
-    command = [*SANDBOX, "cli"] if cli == "standin" else [real_cli()]
+    command = [*quick("dbops_tui.sandbox"), "cli"] if cli == "standin" else [real_cli()]
     with running_sandbox(scenario=name) as box:
         box.control("POST", "clock", {"freeze": True})
         done = subprocess.run(
-            [*SANDBOX, "scenario", name, "--into", str(tmp_path / "bundle")], capture_output=True, text=True, timeout=60
+            [*quick("dbops_tui.sandbox"), "scenario", name, "--into", str(tmp_path / "bundle")],
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
         assert done.returncode == 0, done.stderr
         yield Played(box, json.loads(done.stdout), box.env(tmp_path / "env"), command)
@@ -315,7 +317,9 @@ class TestSizes:
 
 class TestCommand:
     def scenario(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*SANDBOX, "scenario", *arguments], capture_output=True, text=True, timeout=60)
+        return subprocess.run(
+            [*quick("dbops_tui.sandbox"), "scenario", *arguments], capture_output=True, text=True, timeout=60
+        )
 
     def test_list_names_every_scenario_the_default_first(self) -> None:
         listed = json.loads(self.scenario("--list").stdout)

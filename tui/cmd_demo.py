@@ -12,7 +12,7 @@ import sys
 from ..core.clock import SimulatedClock
 from ..core.config import load_config
 from ..core.engine import Engine
-from ..core.loop_model import LoopState, NoFix
+from ..core.loop_model import NoFix
 from ..core.stages import LoopOutcome, Stage
 from ..core.state import State
 from ..widgets.words import plural
@@ -114,7 +114,7 @@ class _Person:
 
     def look(self, state: State, event: object) -> None:
         """Called for each new State: acts once a round, when the loop waits for an edit."""
-        loop: LoopState = self._engine.runner.state
+        loop = state.loop
         here = (loop.iteration, loop.stage)
         if loop.stage is not Stage.FIX or here == self._mended or not state.loop.hold.startswith("waiting for an edit"):
             return
