@@ -325,7 +325,7 @@ _SIGNS: Final[tuple[tuple[int, re.Pattern[str]], ...]] = tuple(
         (40, r"[\"']?(?:result_state|life_cycle_state)[\"']?\s?[:=]\s?[\"']?(?:FAILED|INTERNAL_ERROR|TIMEDOUT)"),
         (38, r"TERMINATED FAILED|Update \w{1,60} (?:is FAILED|has FAILED|failed)"),
         (37, r"(?<!\d)\d{1,5} of \d{1,5} (?:ERROR|FAIL) (?:\d{1,9} )?\w.{0,200}|Unhandled error while executing"),
-        (36, r"[Ff]ailed with exit (?:code|status):? [1-9]\d{0,2}\b"),
+        (36, r"[Ff]ailed (?:with exit (?:code|status):?|and exited with) [1-9]\d{0,2}\b"),
         (35, r"Exit code: [1-9]\d{0,2}\b|exit status [1-9]\d{0,2}\b"),
         (35, r"SQLSTATE: [0-9A-Z]{5}"),
         (
@@ -334,6 +334,7 @@ _SIGNS: Final[tuple[tuple[int, re.Pattern[str]], ...]] = tuple(
             r"(?:[Ff]ailed|[Cc]annot|[Cc]ould not|[Uu]nable) .{1,200}",
         ),
         (33, r"(?<!\w)(?:Failed|Unable) to (?!fully)[a-z]\w{2,20} \S.{6,200}|finished with errors"),
+        (32, r"(?<!\w)[Aa]n (?:unexpected )?error occurred (?:while|during|when|in) \S.{4,200}"),
         (32, r"(?<![\w.])ERROR:[\w.]{1,120}:.{0,80}?(?:[Ee]rror|[Ee]xception|[Ff]ailed)\b.{0,200}"),
         (30, r"\bFATAL\b.{1,200}|\bCRITICAL\b.{1,200}"),
     )

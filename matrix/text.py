@@ -61,7 +61,9 @@ _LEAD: Final = re.compile(
 _ANSI: Final = re.compile(r"\x1b\[[\d;]{0,12}[A-Za-z]")
 _ENTITY: Final = re.compile(r"&(?:quot|apos|lt|gt|amp|nbsp|#0?3[49]|#x2[27]);")
 _ENTITIES: Final = {"lt": "<", "gt": ">", "amp": "&", "nbsp": " ", "quot": '"', "#34": '"', "#034": '"', "#x22": '"'}
-_PYTHON_WARNING: Final = re.compile(r"\S{1,300}:\d{1,7}: \w{0,40}Warning: ")
+_PYTHON_WARNING: Final = re.compile(
+    r"\S{1,300}:\d{1,7}: \w{0,40}Warning: |\s{0,8}(?:User|Deprecation|Future|Import|Resource|InsecureRequest)Warning: "
+)
 _BRACKETED: Final = re.compile(r"\[[^\]]{0,80}\]|\([^)]{0,80}\)")
 _NOT_LETTERS: Final = re.compile(r"[\W\d_]+")
 _STAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,9}Z ?(?:##\[\w{1,12}\])?")
