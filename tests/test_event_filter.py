@@ -95,13 +95,13 @@ def test_a_log_that_grows_in_any_order_is_filtered_as_the_whole_would_be(data: s
 @pytest.mark.parametrize("deal", ["in order", "pages from the end", "shuffled"])
 def test_large_logs_across_blocks(deal: str) -> None:
     raws = many(2 * BLOCK + 500)
-    batches = [raws[first : first + 300] for first in range(0, len(raws), 300)]
+    batches = [raws[first : first + 900] for first in range(0, len(raws), 900)]
     if deal == "pages from the end":
         batches.reverse()
     elif deal == "shuffled":
         order = list(raws)
         random.Random(5).shuffle(order)
-        batches = [order[first : first + 300] for first in range(0, len(order), 300)]
+        batches = [order[first : first + 900] for first in range(0, len(order), 900)]
     log = EventLog()
     wanted = {text: Wanted(hidden=frozenset({"METRICS"})).with_text(text) for text in TYPED}
     sieves = {text: Sieve(log.snapshot(), each, 0) for text, each in wanted.items()}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..core.workspace import Workspace
 
 MOST_OUTPUTS = 60  # of failed tasks, over all nested runs
+MOST_ITERATIONS = 3  # of one for_each that failed, as the console looks at them
 MOST_DEEP = 4
 EVENT_PAGES = 8
 _EVENTS_A_PAGE = 250
@@ -30,6 +31,7 @@ class _Reading:
     ref: str
     outputs: dict[str, TaskOutput] = field(default_factory=dict)
     children: dict[str, Run] = field(default_factory=dict)
+    iterations: dict[str, tuple[TaskRun, ...]] = field(default_factory=dict)  # those that failed, of a for_each
     of_updates: dict[str, list[Found]] = field(default_factory=dict)  # task run id -> failures of its update
     notes: list[str] = field(default_factory=list)
     left: int = MOST_OUTPUTS
@@ -40,7 +42,7 @@ async def run_failures(workspace: Workspace, run_id: str, ref: str) -> tuple[Run
     run = await workspace.run(run_id)
     reading = _Reading(workspace, ref or run.name)
     await _read(reading, run, 0)
-    found = of_run(run, reading.ref, reading.outputs, reading.children)
+    found = of_run(run, reading.ref, reading.outputs, reading.children, iterations=reading.iterations)
     opened: list[Found] = []
     for item in found:
         inner = reading.of_updates.get(item.task_run_id)
@@ -144,14 +146,15 @@ async def _read_task(reading: _Reading, task: TaskRun, depth: int) -> None:
 
 
 async def _read_iterations(reading: _Reading, task: TaskRun) -> None:
-    """What the first failed iteration says stands for the whole: the platform folds them the same way."""
+    """What the first few failed iterations say stands for all of them: they may fail for more than one reason."""
     token = ""
     for _ in range(20):
         iterations, token = await reading.workspace.iterations(task.run_id, token)
-        failed = next((each for each in iterations if each.state.failed), None)
-        if failed is not None:
-            output = await reading.workspace.output(failed.run_id)
-            reading.outputs[task.run_id] = replace(output, run_id=task.run_id)
+        failed = tuple(each for each in iterations if each.state.failed)[:MOST_ITERATIONS]
+        if failed:
+            outputs = await asyncio.gather(*(reading.workspace.output(each.run_id) for each in failed))
+            reading.outputs |= {each.run_id: output for each, output in zip(failed, outputs, strict=True)}
+            reading.iterations[task.run_id] = failed
             return
         if not token:
             return
