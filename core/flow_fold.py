@@ -148,12 +148,16 @@ class FlowFold:
                 if number is not None:
                     flow.counts[place] = (flow.counts[place] or 0) + number
         if "backlog_bytes" in metrics and key > flow.backlog_at:
-            backlog = whole(metrics["backlog_bytes"])
+            backlog = metrics["backlog_bytes"]
+            if type(backlog) is not int:
+                backlog = whole(backlog)
             if backlog is not None:
                 flow.backlog, flow.backlog_at = backlog, key
 
     def _quality(self, flow: _FlowSum, quality: dict[str, Any]) -> None:
-        flow.dropped += whole(quality.get("dropped_records")) or 0
+        if "dropped_records" in quality:
+            dropped = quality["dropped_records"]
+            flow.dropped += dropped if type(dropped) is int else whole(dropped) or 0
         rules = quality.get("expectations")
         for rule in rules if isinstance(rules, list) else ():
             if not isinstance(rule, dict):
