@@ -321,6 +321,7 @@ _SIGNS: Final[tuple[tuple[int, re.Pattern[str]], ...]] = tuple(
         (51, r"[×✗✘] (?:Failed|Could not|No solution|Error|Unable) .{1,200}"),
         (50, r"[Ff]ailed with (?:message|error):? .{1,200}"),
         (45, r"[\"']error_?[Cc]ode[\"']\s?:\s?[\"'][A-Z_]{3,60}.{0,200}"),
+        (44, r"\"error\"\s?:\s?\"(?=[^\"\\]{3,60} )\w[^|]{8,200}"),
         (42, r"(?:Database|Runtime|Compilation|Parsing|Dependency|DbtDatabase|DbtRuntime) Error(?: in |\s|$).{0,200}"),
         (40, r"[\"']?(?:result_state|life_cycle_state)[\"']?\s?[:=]\s?[\"']?(?:FAILED|INTERNAL_ERROR|TIMEDOUT)"),
         (38, r"TERMINATED FAILED|Update \w{1,60} (?:is FAILED|has FAILED|failed)"),
