@@ -350,10 +350,16 @@ def _signs(passage: Passage) -> Iterator[Sign]:
             yield Sign(start, min(end + 300, max(end, passage.line_bounds(start)[1])), 57 - min(position, 6))
     for weight, regex in _SIGNS:
         last = None
-        for found in regex.finditer(passage.flat):
+        position = 0
+        while (found := regex.search(passage.flat, position)) is not None:
+            if passage.level_at(found.start()) in LOW_LEVELS:
+                # What a debug line says may run on into the line that fails.
+                position = max(passage.line_bounds(found.start())[1], found.start() + 1)
+                continue
             last = Sign(found.start(), found.end(), weight)
             if weight != 60:
                 break
+            position = max(found.end(), found.start() + 1)
         if last is not None:
             yield last
 

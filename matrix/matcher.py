@@ -356,6 +356,12 @@ def _confirm(signal: Signal, passage: Passage, start: int, end: int) -> Hit | No
     return Hit(signal, start, end, (("error_class", text[start : whole.end() if whole else end]),))
 
 
+def _begins_quietly(passage: Passage, start: int, literal: int) -> bool:
+    """Whether a match begins on an earlier line below error level although its literal is on one that is not."""
+    line = passage.line_bounds(literal)[0]
+    return start < line and passage.level_at(start) in LOW_LEVELS and passage.level_at(literal) not in LOW_LEVELS
+
+
 def _confirm_pattern(signal: Signal, pattern: Pattern, passage: Passage, start: int, end: int) -> Hit | None:
     text = passage.flat
     low, high = max(0, start - _BEFORE), min(len(text), end + _AFTER)
@@ -376,10 +382,12 @@ def _confirm_pattern(signal: Signal, pattern: Pattern, passage: Passage, start: 
         if found is None:
             break
         chosen = chosen or found
-        if found.end() > start:
+        # Where it began on a debug line and ran on, the error line behind it may say it all by itself.
+        quiet = _begins_quietly(passage, found.start(), start)
+        if found.end() > start and not quiet:
             chosen = found
             break
-        position = found.start() + 1
+        position = passage.line_bounds(found.start())[1] if quiet else found.start() + 1
     if chosen is None:
         return None
     groups = tuple((name, value) for name, value in chosen.groupdict().items() if value)

@@ -391,3 +391,18 @@ def test_the_flat_text_and_its_folded_form_have_the_same_length(text: str) -> No
     assert len(passage.flat) == len(passage.folded)
     for line in passage.lines:
         assert line.start <= len(passage.flat) + 1
+
+
+def test_an_error_line_counts_although_a_debug_line_before_it_says_the_same() -> None:
+    said = "File size is (459418 bytes), exceeded max size (10485 bytes)"
+    log = f"17:15:06 Debug: non-retriable error: {said} pid=1 sdk=true\n"
+    assert [d.cause for d in diagnose(Failure(text=log + f"Error: {said}"))] == ["invalid_parameter_value"]
+    assert [d.cause for d in diagnose(Failure(text=log))] == []
+    short = "17:15:06 Debug: first error: it was so\nError: it was so"
+    assert [d.cause for d in diagnose(Failure(text=short))] == ["unknown"]
+
+
+def test_a_json_answer_with_an_error_in_it_is_a_failure() -> None:
+    answer = '{\n  "status": "failed",\n  "error": "no such thing here",\n  "files": null\n}'
+    assert [d.cause for d in diagnose(Failure(text=answer))] == ["unknown"]
+    assert diagnose(Failure(text='{"status": "ok", "error": "", "files": []}')) == ()
