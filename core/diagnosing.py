@@ -40,8 +40,8 @@ class Diagnosing:
         self.start_problem: dict[str, str] = {}  # ref -> why it could not be started
         self.unread: dict[str, str] = {}  # ref -> why it cannot be read what it failed of
 
-    async def of(self, ref: str, run_id: str = "") -> list[Explained]:
-        """Explain and show. Raises WorkspaceError where what failed cannot be read."""
+    async def of(self, ref: str, run_id: str = "", *, told: bool = True) -> list[Explained]:
+        """Explain and show, and tell it as what happened now. Raises WorkspaceError where it cannot be read."""
         found = await self.collect(ref, run_id)
         schema = await self._schema() if ref == DEPLOY_REF else None
         bundle, identity = self._world.state.bundle, self._world.state.identity
@@ -51,7 +51,7 @@ class Diagnosing:
             explained = [replace(e, diagnoses=tuple(d for d in e.diagnoses if not d.retryable)) for e in explained]
         self._by_ref[ref] = explained
         self._show()
-        for diagnosis in root_causes(explained):
+        for diagnosis in root_causes(explained) if told else ():
             task = diagnosis.task_keys[0] if diagnosis.task_keys else ""
             where = next((e.found for e in explained if e.diagnoses and e.diagnoses[0].cause == diagnosis.cause), None)
             self._world.emit(FailureDiagnosed(ref, diagnosis, where.run_id if where else run_id, task))

@@ -66,6 +66,7 @@ class Engine(ActingAlone):
 
     async def _first_look(self) -> None:
         world = self.world
+        self.jobs.on_shown = self.updates.on_shown = self.explain_shown
         if await self.truth.version():
             await self.truth.ask()
         await self.identify()

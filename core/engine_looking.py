@@ -15,6 +15,8 @@ from .workspace import WorkspaceError
 class Looking(Parts):
     """The intents that only read."""
 
+    _looked_into = ""  # the resource that is explained only because its failure is on show
+
     async def refresh(self) -> None:
         """Poll now."""
         if self.reach.away:
@@ -37,6 +39,8 @@ class Looking(Parts):
 
     async def focus(self, ref: str) -> None:
         """Follow this resource: its run or update fills the State."""
+        if ref != self._looked_into:
+            self._forget_shown()
         self.world.store.set(focus=ref)
         if self.world.workspace is not None and self.world.state.identity.user:
             await self._measured(self._focus(ref))
@@ -49,6 +53,31 @@ class Looking(Parts):
             self.updates.blur()
             await self.jobs.focus(ref)
         self._count_requests()
+
+    async def show_run(self, ref: str, run_id: str) -> None:
+        """Put one run of the job in focus on show, a past one too, until another is asked for or begins."""
+        self._forget_shown()
+        if not self.runner.running:
+            self.diagnosing.forget((ref,))
+        await self._measured(self.jobs.show(ref, run_id))
+        self._count_requests()
+
+    def explain_shown(self, ref: str, run_id: str, failed: bool) -> None:
+        """What is on show has ended, and nobody here waited for it: say why it failed, as for one's own runs."""
+        if self.runner.running:
+            return
+        known = any(item.found.run_id == run_id for item in self.diagnosing.explained(ref))
+        if not failed:
+            if ref == self._looked_into:
+                self._forget_shown()
+        elif not known:
+            self._looked_into = ref
+            self.world.spawn(self._measured(self.diagnosing.of(ref, run_id, told=False)), "diagnosis")
+
+    def _forget_shown(self) -> None:
+        ref, self._looked_into = self._looked_into, ""
+        if ref and not self.runner.running:
+            self.diagnosing.forget((ref,))
 
     async def expand(self, task_run_id: str) -> None:
         """Load the nested run of a `run_job` task, the (next) iterations of a `for_each`, or a pipeline's update."""

@@ -18,7 +18,7 @@ from .reachability import Reachability
 from .run_stats import usual_of, usual_of_runs, usual_of_tasks
 from .runs import Run, TaskOutput, TaskRun
 from .state import RunSummary
-from .watchlist import Watchlist
+from .watchlist import Shown, Watchlist
 from .workspace import WorkspaceError
 from .world import World
 
@@ -46,6 +46,7 @@ class JobRuns:
         self._focused = ""  # run id
         self._refs: dict[str, str] = {}  # run id -> ref
         self._turns: dict[str, asyncio.Lock] = {}
+        self.on_shown: Shown | None = None  # told of each look at a run on show that has ended and nobody waits for
 
     # --- what is watched ---------------------------------------------------------------------------------------------
 
@@ -92,6 +93,26 @@ class JobRuns:
         if world.state.focus == ref and runs:
             self._watchlist.watch(ref, runs[0].run_id, job_id=resource.id, forecast=await self._forecast(ref))
             self._focus_run(runs[0].run_id)
+
+    async def show(self, ref: str, run_id: str) -> None:
+        """Show this run of the job in focus, a past one too. Raises WorkspaceError."""
+        world = self._world
+        held = self._last.get(run_id)
+        run = held if held is not None and not held.state.active else await world.open_workspace().run(run_id)
+        self._refs[run_id] = ref
+        if world.state.focus != ref:
+            return
+        self._last[run_id] = run
+        self._focus_run(run_id)
+        if run.state.active:
+            self._watchlist.watch(ref, run_id, job_id=run.job_id, forecast=await self._forecast(ref))
+            return
+        await self._load_for_show(run)
+        self._tell_shown(ref, run)
+
+    def _tell_shown(self, ref: str, run: Run) -> None:
+        if self.on_shown is not None and run.run_id == self._focused and not run.state.active:
+            self.on_shown(ref, run.run_id, run.state.failed)
 
     def blur(self) -> None:
         """No run is looked at."""
@@ -200,8 +221,11 @@ class JobRuns:
                 world.spawn(self._catch_up_nested(run), "nested runs")
             await self._record(ref, run)
             self._gone.pop(run.run_id, None)
-            for told in self._waiting.pop(run.run_id, ()):
+            waiting = self._waiting.pop(run.run_id, ())
+            for told in waiting:
                 told(run)
+            if not waiting:
+                self._tell_shown(ref, run)
 
     async def _load_for_show(self, run: Run) -> None:
         """As `load_failures`; what cannot be had now must not keep the end of the run from whoever waits for it."""

@@ -21,7 +21,7 @@ from .poller import Look
 from .reachability import Reachability
 from .runs import Outcome, RunState, TaskRun
 from .state import RunSummary
-from .watchlist import LOST
+from .watchlist import LOST, Shown
 from .workspace import WorkspaceError
 from .world import World
 
@@ -62,6 +62,7 @@ class PipelineUpdates:
         self._reach = reach
         self._watched: dict[str, Watched] = {}
         self._focused = ""  # update id
+        self.on_shown: Shown | None = None  # told of the update on show that has ended and nobody waits for
         self._next_of = ""  # the pipeline whose update on show has ended, so that the next one is waited for
         self._retries: dict[str, str] = {}  # update id -> the update by which the platform tried again
 
@@ -275,6 +276,8 @@ class PipelineUpdates:
                 waiting, watched.waiting, watched.gone = watched.waiting, [], []
                 for told in waiting:
                     told(update)
+                if not waiting and watched.update_id == self._focused and self.on_shown is not None:
+                    self.on_shown(watched.ref, update.update_id, update.failed)
             if ended and watched.update_id == self._focused:
                 self._wait_for_next(watched)
             return Look(changed=bool(new) or before is None or before.state != update.state, ended=ended)

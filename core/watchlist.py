@@ -18,6 +18,7 @@ from .windows import PAGE, Expected, Window, Windows
 
 LONG = 7200.0  # seconds; a job whose runs take so long is one of training
 LOST = 3  # times in a row that a run is not found before it is let go: right after its start it may not be there yet
+Shown = Callable[[str, str, bool], None]  # (ref, run or update that has ended, whether it failed)
 # Where nothing is watched in a window, for whoever repairs an old run of a watched job.
 FORGOTTEN = Policy("forgotten", 600.0, 600.0)
 

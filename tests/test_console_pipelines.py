@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import fake_states
-from console_play import go_to, played, said, until
+from console_play import go_to, played, resources, said, until
 from dbops_tui.core.engine import Engine
 from dbops_tui.core.pipelines import Update
 from dbops_tui.tui.app import ConsoleApp
@@ -88,6 +88,17 @@ async def test_an_update_that_somebody_else_starts_is_shown_once_the_last_one_is
         other = await ended(pilot, engine, but=first.update_id)
         assert other.update_id == reply.body["update_id"]
         await until(pilot, said(app, f"update {other.update_id[:8]}"))
+
+
+async def test_an_update_of_somebody_else_that_failed_is_explained_when_it_is_looked_at(tmp_path: Path) -> None:
+    async with played(tmp_path, "pipeline-schema-change") as (pilot, app, engine, box):
+        pipeline = next(resource.id for resource in resources(engine) if resource.ref == LIVE)
+        path = f"/api/2.0/pipelines/{pipeline}/updates"
+        update_id = box.post(path, {})["update_id"]
+        await until(pilot, lambda: box.get(f"{path}/{update_id}")["update"]["state"] == "FAILED")
+        await go_to(pilot, app, LIVE)
+        await until(pilot, said(app, f"update {update_id[:8]}", "src/pipeline/orders.py:12", "schema_mismatch"))
+        await until(pilot, lambda: bool(engine.state.diagnoses))
 
 
 async def test_an_update_without_an_error_event_is_explained_by_its_cluster_and_its_flows_go_on_no_more(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import fake_states
-from console_play import go_to, played, said, until
+from console_play import go_to, played, resources, said, until
 from dbops_tui.core.engine import Engine
 from dbops_tui.core.runs import Outcome, Run, RunState, TaskOutput
 from dbops_tui.tui.app import ConsoleApp
@@ -16,6 +16,7 @@ from dbops_tui.widgets.history import HistoryPage
 from dbops_tui.widgets.output import output_lines
 from dbops_tui.widgets.page import Look
 from engine_world import mutating
+from sandbox_fixture import SandboxBox
 from snapshot_helper import console, screen_lines, screen_text
 from textual import events
 
@@ -298,6 +299,45 @@ async def test_iterations_that_were_opened_while_they_ran_are_brought_up_to_date
         box.control("POST", "clock", {"freeze": False, "scale": 100})
         await until(pilot, lambda: not any(loop.state.active for loop in engine.state.iterations[loops]))
         await until(pilot, lambda: "ValueError" in line(app, "✗ file-007"))
+
+
+async def test_what_failed_before_is_explained_when_it_is_looked_at_and_a_past_run_is_opened(tmp_path: Path) -> None:
+    async with played(tmp_path) as (pilot, app, engine, box):
+        job = next(r for r in resources(engine) if r.ref == "jobs.silver_refresh")
+
+        async def somebody_runs_it(end: str) -> str:
+            run_id = str(box.post("/api/2.2/jobs/run-now", {"job_id": int(job.id)})["run_id"])
+            await until(pilot, lambda: result_of(box, run_id) == end)
+            return run_id
+
+        failed = await somebody_runs_it("FAILED")
+        await go_to(pilot, app, job.ref)
+        await until(pilot, said(app, f"run {failed}", "unresolved_column", "customer_idd → customer_id"))
+        await go_to(pilot, app, "jobs.bronze_ingest")
+        await until(pilot, lambda: "unresolved_column" not in screen_text(app))
+
+        source = engine.world.root / "src/silver/refresh_orders.py"
+        source.write_text(source.read_text().replace("customer_idd", "customer_id"))
+        await pilot.press("d", "y")
+        await until(pilot, said(app, "Files: 1 uploaded"))
+        await until(pilot, lambda: not engine.state.busy)
+        good = await somebody_runs_it("SUCCESS")
+        await go_to(pilot, app, job.ref)
+        await until(pilot, said(app, f"run {good}"))
+        assert engine.state.diagnoses == ()
+
+        app.go_to_tab("history")
+        await pilot.press("4")
+        await until(pilot, said(app, "whole run"))
+        await pilot.press("left", "enter")
+        await until(pilot, said(app, f"run {failed}", "a past run", "unresolved_column"))
+        await go_to(pilot, app, job.ref)
+        await until(pilot, said(app, f"run {good}"))
+        await until(pilot, lambda: engine.state.diagnoses == ())
+
+
+def result_of(box: SandboxBox, run_id: str) -> str:
+    return str(box.get("/api/2.2/jobs/runs/get", run_id=run_id)["state"].get("result_state", ""))
 
 
 async def test_one_task_is_cancelled_and_the_others_go_on(tmp_path: Path) -> None:

@@ -86,6 +86,9 @@ class Engine(Protocol):
     async def load_output(self, task_run_id: str) -> None:
         """Fill `state.outputs`; of a task that still runs with what there is so far."""
 
+    async def show_run(self, ref: str, run_id: str) -> None:
+        """Put this run of the job in focus on show; `focus` brings the newest one back."""
+
     async def load_history(self, ref: str) -> None:
         """Fill `state.past_runs[ref]` (with their tasks) or `state.past_updates[ref]`."""
 

@@ -399,6 +399,8 @@ class Looking(LookingAtEvents):
         app = self.app
         if key.startswith("place:"):
             self.edit(key[6:])
+        elif view.page is app.panes.history and app.panes.history is not None and app.panes.history.chosen:
+            self._show_run(app.panes.history.chosen.run_id)
         elif key.startswith("url:"):
             self.open_url(key[4:])
         elif key.startswith("text:"):
@@ -426,6 +428,12 @@ class Looking(LookingAtEvents):
             self.open_event()
         elif view.page is app.panes.graph and app.panes.go_to_task(key, app.views["run"].body_height):
             app.go_to_pane("run")
+
+    def _show_run(self, run_id: str) -> None:
+        """A run of the past into the run's pane: its page in a browser is what `o` opens."""
+        app = self.app
+        app.spawn(self.engine.show_run(app.state.focus, run_id), "show run")
+        app.go_to_pane("run")
 
     def _open_task(self, view: LineView) -> None:
         app = self.app

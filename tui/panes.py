@@ -23,7 +23,7 @@ from ..widgets.run_nodes import Parts
 from ..widgets.run_tree import RunPage, run_progress, usual_words
 from ..widgets.spans import Span, Spans, span
 from ..widgets.update_tree import UpdatePage, flow_progress
-from ..widgets.words import clock, duration
+from ..widgets.words import ago, clock, duration
 
 if TYPE_CHECKING:
     from ..core.run_stats import Share
@@ -344,6 +344,9 @@ class Panes:
         title: list[Span] = [span(name or run.name, "b"), span(f" run {run.run_id}", "muted")]
         if repairs:
             title.append((f" {glyphs.dot} repair {repairs}", "muted"))
+        newest = status.history[0] if status is not None and status.history else None
+        if newest is not None and newest.id != run.run_id and newest.start_ms > run.start_ms:
+            title.append((f" {glyphs.dot} a past run, {ago(run.start_ms, now_ms)}", "warn"))
         self.run.set_head(tuple(title), tuple(aside))
 
     def _note_share(self, state: State) -> None:

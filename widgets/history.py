@@ -27,7 +27,7 @@ _FACTS = 34  # cells for what is said at the end of a line
 
 
 class HistoryPage(Page):
-    """The grid. Up and down choose a task, left and right a run; Enter opens the page of that task's run."""
+    """The grid. Up and down choose a task, left and right a run; Enter shows that run, `o` opens its page."""
 
     keeps_cursor = True
 
@@ -69,7 +69,7 @@ class HistoryPage(Page):
         return len(self._records) + 1 if self._runs else 0
 
     def key(self, index: int) -> str:
-        """`url:` and the page of what is chosen, for Enter, `o` and `y`."""
+        """`url:` and the page of what is chosen, for `o` and `y`."""
         run = self.chosen
         if run is None:
             return ""
