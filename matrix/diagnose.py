@@ -38,6 +38,11 @@ _NO_FAILURE_CODES: Final = frozenset(
         "WORKSPACE_UPDATE",
     )
 )
+_HANDLING: Final = "During handling of the above exception, another exception occurred"
+#: What a handler raises that asks the exception it has caught, or an answer that never came, for what they lack.
+_BROKEN_HANDLER: Final = re.compile(
+    r"AttributeError: '(?:NoneType|\w{0,60}(?:Error|Exception|Response))' object has no attribute"
+)
 _NUMBERED: Final = re.compile(r"_\d$")
 _RELATIVE_FILE: Final = re.compile(
     r"(?!\[|<|[A-Za-z]:|/)[\w.\-/ ]{1,300}\.(?:ya?ml|py|sql|ipynb|json|r|scala)", re.IGNORECASE
@@ -96,6 +101,7 @@ def _candidates(
     by_row: dict[str, _Candidate] = {}
     quiet: dict[str, _Candidate] = {}
     foreign = _unnamed_classes(passage, hits)
+    broken = _broken_handlers(passage)
     for hit in hits:
         row = hit.signal.row
         if row.benign or any(low <= hit.start < high for low, high in benign):
@@ -104,7 +110,10 @@ def _candidates(
             continue
         level = passage.level_at(hit.start)
         heard = level not in LOW_LEVELS or (row.warning and level == "warning") or row.learned
-        _merge(by_row if heard else quiet, hit, _rank(hit.signal, passage, hit.start), warned=level == "warning")
+        rank = _rank(hit.signal, passage, hit.start)
+        if any(low <= hit.start < high for low, high in broken):
+            rank = min(rank, 1)
+        _merge(by_row if heard else quiet, hit, rank, warned=level == "warning")
     for signal in matrix.structured(failure):
         if _allowed(signal.row, failure, passage) and not signal.row.benign:
             _merge_structured(by_row, signal, passage)
@@ -132,6 +141,17 @@ def _unnamed_classes(passage: Passage, hits: list[Hit]) -> list[tuple[int, int]]
         if state is not None and not any(low < end and high > start for low, high in named):
             spans.append((start, state.end()))
     return spans
+
+
+def _broken_handlers(passage: Passage) -> list[tuple[int, int]]:
+    """Flat spans of errors that were raised over the one that was handled, which is the cause."""
+    first = passage.flat.find(_HANDLING)
+    if first < 0:
+        return []
+    return [
+        (found.start(), passage.line_bounds(found.start())[1])
+        for found in _BROKEN_HANDLER.finditer(passage.flat, first)
+    ]
 
 
 def _is_vague(signal: Signal) -> bool:

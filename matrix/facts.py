@@ -337,6 +337,7 @@ _SIGNS: Final[tuple[tuple[int, re.Pattern[str]], ...]] = tuple(
         (33, r"(?<!\w)(?:Failed|Unable) to (?!fully)[a-z]\w{2,20} \S.{6,200}|finished with errors"),
         (32, r"(?<!\w)[Aa]n (?:unexpected )?error occurred (?:while|during|when|in) \S.{4,200}"),
         (32, r"(?<![\w.])ERROR:[\w.]{1,120}:.{0,80}?(?:[Ee]rror|[Ee]xception|[Ff]ailed)\b.{0,200}"),
+        (28, r"[A-Z]\w{2,80}(?:Error|Exception|Failure) Traceback \(most recent call last\)"),
         (30, r"\bFATAL\b.{1,200}|\bCRITICAL\b.{1,200}"),
     )
 )

@@ -71,3 +71,29 @@ def test_a_wrapped_healthy_log_stays_healthy(wrapper: str) -> None:
 )
 def test_what_is_passed_on_at_level_info_is_heard(line: str) -> None:
     assert causes(line) != []
+
+
+def test_what_a_handler_breaks_on_is_not_the_cause_of_what_it_handled() -> None:
+    text = (
+        "FileNotFoundError: [Errno 2] No such file or directory: '/Volumes/dev/raw/files/visits.csv'\n\n"
+        "During handling of the above exception, another exception occurred:\n\n"
+        "Traceback (most recent call last):\n"
+        "AttributeError: 'FileNotFoundError' object has no attribute 'status_code'"
+    )
+    assert causes(text)[0] == "file_not_found"
+    alone = "AttributeError: 'WorkspaceClient' object has no attribute 'alerts_v2'"
+    assert causes(alone) == ["python_attribute_error"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "store.errors.ConnectionResetError: the peer went away",
+        "warehouse.OperationalError: the session is gone",
+        "LedgerServiceError: the ledger answers nothing",
+    ],
+)
+def test_an_exception_named_after_what_lies_outside_is_not_the_codes_own(text: str) -> None:
+    (found, *_) = diagnose(Failure(text=text, source_kind="job_task"))
+    assert found.cause != "user_code_exception"
+    assert found.evidence
