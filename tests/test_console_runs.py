@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import fake_states
-from console_play import go_to, played, resources, said, until
+from console_play import SIZE, go_to, played, resources, said, until
 from dbops_tui.core.engine import Engine
 from dbops_tui.core.runs import Outcome, Run, RunState, TaskOutput
 from dbops_tui.tui.app import ConsoleApp
@@ -315,6 +315,13 @@ async def test_what_failed_before_is_explained_when_it_is_looked_at_and_a_past_r
         await until(pilot, said(app, f"run {failed}", "unresolved_column", "customer_idd → customer_id"))
         await go_to(pilot, app, "jobs.bronze_ingest")
         await until(pilot, lambda: "unresolved_column" not in screen_text(app))
+        await pilot.resize_terminal(80, 24)
+        await pilot.press("3")
+        await until(pilot, said(app, "Nothing on show has failed; silver_refresh has: n."))
+        await pilot.resize_terminal(*SIZE)
+        await pilot.press("n")
+        await until(pilot, said(app, f"run {failed}", "unresolved_column"))
+        await go_to(pilot, app, "jobs.bronze_ingest")
 
         source = engine.world.root / "src/silver/refresh_orders.py"
         source.write_text(source.read_text().replace("customer_idd", "customer_id"))

@@ -187,20 +187,40 @@ class Looking(LookingAtEvents):
         page = view.page
         if isinstance(page, LogPage) and page.needle is not None:
             self._search(page, page.needle, back=back)
-        elif app.pane == "diagnosis" and page is app.panes.diagnosis:
+        elif app.pane == "diagnosis" and page is app.panes.diagnosis and app.state.diagnoses:
             app.panes.diagnosis.turn(-1 if back else 1)
             app.refresh_scene()
         elif app.pane == "detail" and app.panes.tab == "events":
             self.next_event(back=back)
         else:
-            tree = app.panes.run
-            key = tree.find(_failed_node, back=back)
-            if key and not app.panes.is_pipeline(app.state):
-                app.go_to_pane("run")
-                tree.go_to(key, app.views["run"].body_height)
-                app.views["run"].sync()
-            else:
+            ways = [self._next_failed_task, self._next_failed_resource]
+            entry = app.panes.resources.entry()
+            if app.pane == "resources" and entry is not None and entry.resource.ref != app.state.focus:
+                ways.reverse()  # what is pointed at is not what is on show
+            if not any(way(back=back) for way in ways):
                 app.say("nothing has failed here")
+
+    def _next_failed_task(self, *, back: bool) -> bool:
+        app, tree = self.app, self.app.panes.run
+        key = tree.find(_failed_node, back=back)
+        if not key or app.panes.is_pipeline(app.state):
+            return False
+        app.go_to_pane("run")
+        tree.go_to(key, app.views["run"].body_height)
+        app.views["run"].sync()
+        return True
+
+    def _next_failed_resource(self, *, back: bool) -> bool:
+        """The next resource whose last run failed, with its run; not the one that is on show already."""
+        app, tree = self.app, self.app.panes.resources
+        ref = tree.next_failing(back=back)
+        if not ref or ref == app.state.focus:
+            return False
+        app.go_to_pane("resources")
+        tree.go_to(ref, app.views["resources"].body_height)
+        app.views["resources"].sync()
+        app.follow(ref)
+        return True
 
     def do_previous(self) -> None:
         self.do_next(back=True)

@@ -150,7 +150,14 @@ class Panes:
                 *cli_lines(state.cli_problem, state.cli_version, glyphs),
             ]
             self.problem.set_head((("Problem" if lines else "Diagnosis", ""),))
-            self.problem.set_lines(lines, empty=[((f"{glyphs.ok} ", "ok"), ("Nothing has failed.", "muted"))])
+            failing = tuple(ref for ref in self.resources.failing if ref != state.focus)
+            if failing:
+                key = failing[0].partition(".")[2]
+                more = f" and {len(failing) - 1} more have" if len(failing) > 1 else " has"
+                said: Spans = (("Nothing on show has failed; ", "muted"), span(key), (f"{more}: n.", "muted"))
+            else:
+                said = ((f"{glyphs.ok} ", "ok"), ("Nothing has failed.", "muted"))
+            self.problem.set_lines(lines, empty=[said])
 
     def show_chosen(self, state: State, resource: Resource | None, now_ms: int, *, of_resource: bool) -> None:
         """Fill the tabs that follow the cursor: of the task or flow, or of the resource where that pane is in use."""

@@ -92,16 +92,18 @@ class ResourcePage(OutlinePage[Item]):
 
     def _set_title(self, bundle: Bundle | None) -> None:
         total = len(bundle.resources) if bundle else 0
-        failing = sum(
-            1
-            for node in self.nodes
-            if isinstance(node.data, Entry)
-            and (last := _last(node.data)) is not None
-            and last.state.failed
-            and last.id not in node.data.partly
-        )
+        failing = len(self.failing)
         aside: Spans = ((f"{failing} failed", "error"),) if failing else ((f"{total}", "faint"),)
         self.set_head((("Resources", ""),), aside)
+
+    @property
+    def failing(self) -> tuple[str, ...]:
+        """The refs of those whose last run or update failed, from the top."""
+        return tuple(node.key for node in self.nodes if _fails(node))
+
+    def next_failing(self, *, back: bool = False) -> str:
+        """The ref of the one after the cursor, going round; empty where none has failed."""
+        return self.find(_fails, back=back)
 
     def _node(self, key: str, depth: int, data: Item, *, branch: bool = False) -> Node[Item]:
         held = self._held.get(key)
@@ -208,6 +210,11 @@ def _same(a: Item, b: Item) -> bool:
         same = (a.focused, a.partly) == (b.focused, b.partly)
         return same and a.resource is b.resource and (a.status is b.status or a.status == b.status)
     return a == b
+
+
+def _fails(node: Node[Item]) -> bool:
+    last = _last(node.data) if isinstance(node.data, Entry) else None
+    return last is not None and last.state.failed and last.id not in node.data.partly  # type: ignore[union-attr]
 
 
 def _last(entry: Entry) -> RunSummary | None:
