@@ -335,6 +335,7 @@ _SIGNS: Final[tuple[tuple[int, re.Pattern[str]], ...]] = tuple(
             r"(?:[Ff]ailed|[Cc]annot|[Cc]ould not|[Uu]nable) .{1,200}",
         ),
         (33, r"(?<!\w)(?:Failed|Unable) to (?!fully)[a-z]\w{2,20} \S.{6,200}|finished with errors"),
+        (33, r"Query \[id = [^\]]{10,160}\] terminated with (?:error|exception)"),
         (32, r"(?<!\w)[Aa]n (?:unexpected )?error occurred (?:while|during|when|in) \S.{4,200}"),
         (32, r"(?<![\w.])ERROR:[\w.]{1,120}:.{0,80}?(?:[Ee]rror|[Ee]xception|[Ff]ailed)\b.{0,200}"),
         (28, r"[A-Z]\w{2,80}(?:Error|Exception|Failure) Traceback \(most recent call last\)"),
