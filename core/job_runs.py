@@ -171,6 +171,8 @@ class JobRuns:
             self._last.setdefault(run.run_id, whole)
             world.store.set(past_runs={**world.state.past_runs, ref: tuple(found)})
             await self._record(ref, whole)
+        if not found:
+            world.store.set(past_runs={**world.state.past_runs, ref: ()})
         await self._load_usual(ref)
 
     @property

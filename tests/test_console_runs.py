@@ -310,6 +310,10 @@ async def test_what_failed_before_is_explained_when_it_is_looked_at_and_a_past_r
             await until(pilot, lambda: result_of(box, run_id) == end)
             return run_id
 
+        app.go_to_tab("history")
+        await go_to(pilot, app, job.ref)
+        await until(pilot, said(app, "No run has ended yet."))
+        app.go_to_tab("task")
         failed = await somebody_runs_it("FAILED")
         await go_to(pilot, app, job.ref)
         await until(pilot, said(app, f"run {failed}", "unresolved_column", "customer_idd → customer_id"))
