@@ -69,7 +69,7 @@ def latest_tasks(run: Run) -> tuple[TaskRun, ...]:
     newest: dict[str, TaskRun] = {}
     for task in run.tasks:
         held = newest.get(task.task_key)
-        if held is None or (task.start_ms, task.attempt) >= (held.start_ms, held.attempt):
+        if held is None or task.order >= held.order:
             newest[task.task_key] = task
     return tuple(newest.values())
 

@@ -122,7 +122,7 @@ def _record(key: str, runs: list[list[TaskRun]], usual: Usual | None) -> TaskRec
 
 
 def _newest(attempts: list[TaskRun]) -> TaskRun | None:
-    return max(attempts, key=lambda task: (task.start_ms, task.attempt), default=None)
+    return max(attempts, key=lambda task: task.order, default=None)
 
 
 def _verdict(state: RunState) -> bool | None:
@@ -310,6 +310,6 @@ def _latest(tasks: Iterable[TaskRun]) -> list[TaskRun]:
     newest: dict[str, TaskRun] = {}
     for task in tasks:
         held = newest.get(task.task_key)
-        if held is None or (task.start_ms, task.attempt) >= (held.start_ms, held.attempt):
+        if held is None or task.order >= held.order:
             newest[task.task_key] = task
     return list(newest.values())

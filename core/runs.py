@@ -32,6 +32,9 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
+_STILL_TO_START = 1 << 62  # later than any start, in epoch ms
+
+
 @dataclass(frozen=True, slots=True)
 class RunState:
     """State of a run or task run. `life` and `result` are the raw words; `outcome` is ours; `message` is cleaned.
@@ -126,6 +129,11 @@ class TaskRun:
     condition_outcome: str = ""
     for_each: ForEachStats | None = None
     parameters: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """What orders the attempts of one task: one that is still to start, as a retry that waits, is the newest."""
+        return self.start_ms or (_STILL_TO_START if self.state.active else 0), self.attempt
 
     def elapsed_ms(self, now_ms: int) -> int:
         """Milliseconds from start to end, or to `now_ms` while it runs; 0 before it started."""

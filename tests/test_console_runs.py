@@ -351,6 +351,25 @@ def result_of(box: SandboxBox, run_id: str) -> str:
     return str(box.get("/api/2.2/jobs/runs/get", run_id=run_id)["state"].get("result_state", ""))
 
 
+async def test_a_task_that_waits_for_its_retry_says_so_and_its_attempts_stand_under_it(tmp_path: Path) -> None:
+    async with played(tmp_path) as (pilot, app, engine, box):
+        source = engine.world.root / "resources/silver_refresh.job.yml"
+        key = "- task_key: refresh_orders\n          notebook_task"
+        wait = "max_retries: 1\n          min_retry_interval_millis: 9000000\n          notebook"
+        more = key.replace("notebook", wait)
+        source.write_text(source.read_text().replace(key, more))
+        await pilot.press("d", "y")
+        await until(pilot, said(app, "1 changed"))
+        await until(pilot, lambda: not engine.state.busy)
+        await go_to(pilot, app, "jobs.silver_refresh")
+        await pilot.press("x", "y")
+        await until(pilot, lambda: "waiting for retry after 1 attempt" in line(app, "↻ refresh_orders"))
+        box.control("POST", "clock", {"advance": 9000})
+        run = await ended(pilot, engine)
+        assert [task.attempt for task in run.tasks if task.task_key == "refresh_orders"] == [0, 1]
+        await until(pilot, lambda: "failed after 2 attempts" in line(app, "✗ refresh_orders"))
+
+
 async def test_one_task_is_cancelled_and_the_others_go_on(tmp_path: Path) -> None:
     async with played(tmp_path, "every-kind", scale=20) as (pilot, app, engine, box):
         await go_to(pilot, app, BOOKS)

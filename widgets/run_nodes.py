@@ -255,7 +255,7 @@ def latest_and_older(tasks: tuple[TaskRun, ...]) -> tuple[list[TaskRun], dict[st
         held = newest.get(task.task_key)
         if held is None:
             newest[task.task_key] = task
-        elif (task.start_ms, task.attempt) >= (held.start_ms, held.attempt):
+        elif task.order >= held.order:
             older.setdefault(task.task_key, []).insert(0, held)
             newest[task.task_key] = task
         else:

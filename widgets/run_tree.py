@@ -16,7 +16,7 @@ from .page import NO_TICK, Look, Tick
 from .run_nodes import Extra, FlowItem, Parts, RunItem, RunNodes, TaskItem, latest_and_older, never_ran
 from .spans import Span, Spans, cells, pad, span
 from .update_tree import flow_look, flow_note, flow_progress
-from .words import count, duration, iso_ms
+from .words import count, duration, iso_ms, plural
 
 
 class RunPage(OutlinePage[RunItem]):
@@ -193,7 +193,10 @@ def _note(item: TaskItem, role: str, now_ms: int) -> list[Span]:
     if item.attempt:
         parts.append(((item.during or f"attempt {item.attempt}", "faint"),))
     elif task.attempt:
-        parts.append(((f"after {task.attempt + 1} attempts" if parts else f"attempt {task.attempt + 1}", "faint"),))
+        made = task.attempt + bool(task.start_ms)
+        under_way = task.state.active and bool(task.start_ms)
+        said = f"after {plural(made, 'attempt')}" if parts and not under_way else f"attempt {made}"
+        parts.append(((said, "faint"),))
     if item.during not in ("", "original") and not item.attempt:
         parts.append(((item.during, "faint"),))
     if task.for_each is not None and task.for_each.total and item.share is None:
