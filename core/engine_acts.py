@@ -70,6 +70,7 @@ class ActingAlone(Looking):
             await self.overview.begin()
         elif deployed.outcome == "failed":
             self.diagnosing.deploy_text = deployed.text
+            self._forget_shown()  # what just failed is what is to be read
             await self.diagnosing.of(DEPLOY_REF)
         else:
             self.world.problem("deploy.blocked", f"the deploy was {deployed.outcome}: {deployed.reason}")
