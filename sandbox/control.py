@@ -96,6 +96,9 @@ class Panel:
     async def set_clock(self, request: Request) -> Response:
         body = await json_body(request)
         clock = self.store.clock
+        unknown = set(body) - {"scale", "advance_ms", "freeze"}
+        if unknown:
+            raise invalid(f"a clock has no {', '.join(sorted(map(str, unknown)))}")
         try:
             if "scale" in body:
                 scale = float(body["scale"])

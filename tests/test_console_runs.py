@@ -17,6 +17,7 @@ from dbops_tui.widgets.output import output_lines
 from dbops_tui.widgets.page import Look
 from engine_world import mutating
 from sandbox_fixture import SandboxBox
+from sandbox_work import advance
 from snapshot_helper import console, screen_lines, screen_text
 from textual import events
 
@@ -364,7 +365,7 @@ async def test_a_task_that_waits_for_its_retry_says_so_and_its_attempts_stand_un
         await go_to(pilot, app, "jobs.silver_refresh")
         await pilot.press("x", "y")
         await until(pilot, lambda: "waiting for retry after 1 attempt" in line(app, "↻ refresh_orders"))
-        box.control("POST", "clock", {"advance": 9000})
+        advance(box, 9000)
         run = await ended(pilot, engine)
         assert [task.attempt for task in run.tasks if task.task_key == "refresh_orders"] == [0, 1]
         await until(pilot, lambda: "failed after 2 attempts" in line(app, "✗ refresh_orders"))
