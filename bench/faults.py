@@ -44,6 +44,7 @@ from heal_server import POINTS, HealServer, heal_server  # noqa: E402
 from planted_faults import PLANTS  # noqa: E402
 
 RANDOM_KILLS = 300  # of jobs and pipelines together
+RACES = 54  # of two resumers, and as many of a resumer with a live owner
 WALS = 1_000
 AT_ONCE = 4  # parts side by side: a loop mostly waits
 OWNED = ("run started, not told", "intent written", "result written", "explaining", "files written", "verifying")
@@ -150,7 +151,7 @@ def instants(tally: Tally, folder: Path, share: float, refs: tuple[str, ...], se
 
 
 def signals(tally: Tally, folder: Path, share: float) -> None:
-    """Signals at points, machines that sleep, CLIs that outlive us, and two who want the same loop."""
+    """Signals at points, machines that sleep, and CLIs that outlive us."""
     with _both(folder) as (yard, server):
         for name, numbers in SIGNALS.items():
             for point, count in SIGNAL_POINTS[:: max(1, round(0.5 / share))]:
@@ -160,25 +161,23 @@ def signals(tally: Tally, folder: Path, share: float) -> None:
         chance = random.Random(3)
         for _ in range(max(1, round(20 * share))):
             tally.killed("machine asleep", fault_kills.suspended(yard, server, chance, 2.0), kill=False)
-        owned = (
-            "run started, not told",
-            "intent written",
-            "result written",
-            "explaining",
-            "files written",
-            "verifying",
-        )
-        for point in owned[: max(1, round(len(owned) * share))]:
+        for count in (2, 3, 4)[: max(1, round(3 * share))]:
+            outlived = fault_kills.outlived(yard, server, count)
+            if outlived is not None:
+                tally.killed("CLI outlives us", outlived)
+
+
+def owners(tally: Tally, folder: Path, share: float, races: int) -> None:
+    """Two who want the same loop at once: who wins is chance, so that each race is run many times."""
+    with _both(folder) as (yard, server):
+        for number in range(max(1, round(races * share))):
+            point = OWNED[number % len(OWNED)]
             two = fault_kills.two_resumers(yard, server, point)
             if two is not None:
                 tally.killed("two resumers", two)
             owner = fault_kills.live_owner(yard, server, point)
             if owner is not None:
                 tally.killed("another owner", owner, kill=False)
-        for count in (2, 3, 4)[: max(1, round(3 * share))]:
-            outlived = fault_kills.outlived(yard, server, count)
-            if outlived is not None:
-                tally.killed("CLI outlives us", outlived)
 
 
 def hostile(tally: Tally, folder: Path, share: float) -> None:
@@ -266,7 +265,8 @@ def parts() -> dict[str, Part]:
                     tally, folder, share, refs, some
                 )
             )
-    found["signals and owners"] = signals
+    found["signals"] = signals
+    found["owners"] = lambda tally, folder, share: owners(tally, folder, share, RACES)
     found["planted faults"] = planted
     found["bytes, secrets, journals, files, places, times"] = hostile
     return found
