@@ -8,12 +8,13 @@ import re
 import select
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -184,6 +185,17 @@ def test_a_terminal_of_20_by_5_breaks_nothing_and_a_closed_line_leaves_the_loop_
         lock = state[0].with_suffix(".lock")
         assert not lock.exists()
     shutil.rmtree(tmp_path / "demo", ignore_errors=True)
+
+
+def test_a_killed_demo_leaves_no_workspace_behind(tmp_path: Path) -> None:
+    with demo(tmp_path) as eyes:
+        eyes.until("you@example.com", "127.0.0.1:", "Ready.")
+        place = re.search(r"127\.0\.0\.1:(\d+)", eyes.text())
+        assert place is not None
+        line = socket.create_connection(("127.0.0.1", int(place[1])), 30)
+    # The console has been killed, as for want of memory; the workspace hangs up when it ends.
+    with line, suppress(ConnectionResetError):
+        assert line.recv(1) == b""
 
 
 def test_headless_the_demo_ends_verified(tmp_path: Path) -> None:

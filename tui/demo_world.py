@@ -148,8 +148,9 @@ def serve_command(scenario: str, time_scale: float | None, port: int = 0) -> lis
 def _serve(scenario: str, time_scale: float | None, folder: Path) -> tuple[subprocess.Popen[str], dict[str, str]]:
     log = (folder / "sandbox.log").open("w", encoding="utf-8")
     server = subprocess.Popen(
-        serve_command(scenario, time_scale),
-        stdin=subprocess.DEVNULL,
+        # It ends with us, also where we are killed: the pipe closes then.
+        [*serve_command(scenario, time_scale), "--until-stdin-closes"],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,
