@@ -55,7 +55,9 @@ class Looking(Parts):
         self._count_requests()
 
     async def show_run(self, ref: str, run_id: str) -> None:
-        """Put one run of the job in focus on show, a past one too, until another is asked for or begins."""
+        """Put one run of the job on show, a past one too, until another is asked for or begins."""
+        if ref != self.world.state.focus:
+            await self.focus(ref)
         self._forget_shown()
         if not self.runner.running:
             self.diagnosing.forget((ref,))

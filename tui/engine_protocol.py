@@ -87,7 +87,7 @@ class Engine(Protocol):
         """Fill `state.outputs`; of a task that still runs with what there is so far."""
 
     async def show_run(self, ref: str, run_id: str) -> None:
-        """Put this run of the job in focus on show; `focus` brings the newest one back."""
+        """Put this run of the job on show, and the job in focus; `focus` brings the newest one back."""
 
     async def load_history(self, ref: str) -> None:
         """Fill `state.past_runs[ref]` (with their tasks) or `state.past_updates[ref]`."""

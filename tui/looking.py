@@ -451,8 +451,13 @@ class Looking(LookingAtEvents):
 
     def _show_run(self, run_id: str) -> None:
         """A run of the past into the run's pane: its page in a browser is what `o` opens."""
-        app = self.app
-        app.spawn(self.engine.show_run(app.state.focus, run_id), "show run")
+        app, resource = self.app, self.app.resource()
+        if resource is None:
+            return
+        # The history may be that of a resource which is only pointed at.
+        app.focus_wish = resource.ref
+        app.asked.add(resource.ref)
+        app.spawn(self.engine.show_run(resource.ref, run_id), "show run")
         app.go_to_pane("run")
 
     def _open_task(self, view: LineView) -> None:
