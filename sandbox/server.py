@@ -234,7 +234,8 @@ def main(argv: list[str]) -> int:
         scenario_name=options.scenario,
         user_name=options.user,
     )
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # With its protocol named, or asyncio would not take it for TCP, and answers would wait for the other side's leave.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((LOOPBACK, options.port))
