@@ -1,4 +1,4 @@
-"""Unity Catalog over HTTP: catalogs, schemas, volumes, tables, models, external locations, secrets, grants, monitors.
+"""Unity Catalog over HTTP: catalogs, schemas, volumes, tables, models, external locations, grants, monitors.
 It keeps names and settings only; no table has rows here."""
 
 from __future__ import annotations
@@ -62,9 +62,7 @@ LOCATION = Kind(
     "external_locations", "external-locations", "External location", "external_locations", securable="external_location"
 )
 UC_SECRET = Kind("uc_secrets", "secrets", "Secret", "secrets", ("catalog_name", "schema_name"))
-KINDS = (CATALOG, SCHEMA, VOLUME, MODEL, LOCATION, UC_SECRET)
-# Fields that a GET never shows, because they are write-only.
-HIDDEN = {"uc_secrets": ("value",)}
+KINDS = (CATALOG, SCHEMA, VOLUME, MODEL, LOCATION)
 
 
 def routes(store: Store) -> list[Route]:
@@ -115,7 +113,8 @@ class CatalogApi:
             "updated_by": who,
         }
 
-    def _name(self, kind: Kind, body: Json) -> str:
+    def full_name(self, kind: Kind, body: Json) -> str:
+        """What the new object is called in full; ApiError 400 for a name that Unity Catalog does not take."""
         for part in (*kind.parents, "name"):
             value = need_text(body, part)
             if part in kind.lower:
@@ -126,7 +125,8 @@ class CatalogApi:
             raise invalid(f'Invalid input: RPC Create{kind.word.replace(" ", "")} name: name "{own[:200]}" {BAD_NAME}')
         return ".".join(body[part] for part in (*kind.parents, "name"))
 
-    def _need_parents(self, kind: Kind, body: Json) -> None:
+    def need_parents(self, kind: Kind, body: Json) -> None:
+        """ApiError 404 where the catalog or the schema that it would go to has been taken away."""
         catalog, schema = body.get("catalog_name"), body.get("schema_name")
         if "catalog_name" in kind.parents and catalog in self.store.kind("missing_catalogs"):
             raise not_found(f"Catalog '{catalog}' does not exist.", "CATALOG_DOES_NOT_EXIST")
@@ -137,8 +137,8 @@ class CatalogApi:
     def creator(self, kind: Kind) -> Handler:
         async def create(request: Request) -> Response:
             body = await json_body(request)
-            full = self._name(kind, body)
-            self._need_parents(kind, body)
+            full = self.full_name(kind, body)
+            self.need_parents(kind, body)
             records = self.store.kind(kind.store_key)
             if full in records:
                 raise conflict(
@@ -147,7 +147,7 @@ class CatalogApi:
             record = {**body, **self._stamp(), "full_name": full, **self._extra(kind, body)}
             records[full] = record
             self.store.kind(f"missing_{kind.store_key}").pop(full, None)
-            return respond(_visible(kind, record))
+            return respond(record)
 
         return create
 
@@ -182,7 +182,7 @@ class CatalogApi:
 
     def getter(self, kind: Kind) -> Handler:
         async def get(request: Request) -> Response:
-            return respond(_visible(kind, self._find(kind, request)))
+            return respond(self._find(kind, request))
 
         return get
 
@@ -190,7 +190,7 @@ class CatalogApi:
         async def list_all(request: Request) -> Response:
             wanted = {name: request.query_params[name] for name in kind.parents if request.query_params.get(name)}
             records = [
-                _visible(kind, item)
+                item
                 for item in self.store.kind(kind.store_key).values()
                 if all(item.get(name) == value for name, value in wanted.items())
             ]
@@ -216,7 +216,7 @@ class CatalogApi:
                 record["name"] = str(new_name)
                 record["full_name"] = ".".join(str(record[part]) for part in (*kind.parents, "name"))
                 records[record["full_name"]] = record
-            return respond(_visible(kind, record))
+            return respond(record)
 
         return patch
 
@@ -341,11 +341,6 @@ class CatalogApi:
     async def monitor_refreshes(self, request: Request) -> Response:
         self._monitor(request)
         return respond({"refreshes": []})
-
-
-def _visible(kind: Kind, record: Json) -> Json:
-    hidden = HIDDEN.get(kind.store_key, ())
-    return {name: value for name, value in record.items() if name not in hidden}
 
 
 def _assignments(held: dict[str, list[str]]) -> Json:

@@ -12,7 +12,20 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from .filetree import canonical, parent_of
-from .http import Json, conflict, invalid, json_body, not_found, offset_of, page, query_flag, query_int, respond, route
+from .http import (
+    ApiError,
+    Json,
+    conflict,
+    invalid,
+    json_body,
+    not_found,
+    offset_of,
+    page,
+    query_flag,
+    query_int,
+    respond,
+    route,
+)
 from .store import Store
 
 
@@ -213,7 +226,8 @@ class GenieApi:
     def _find(self, request: Request) -> Json:
         record = self.store.kind("genie_spaces").get(request.path_params["space_id"])
         if record is None:
-            raise not_found("Genie space not found")
+            # The real one does not tell a space that is not there from one that is not yours.
+            raise ApiError(403, "PERMISSION_DENIED", "Genie space not found")
         return record
 
     async def list_all(self, _: Request) -> Response:

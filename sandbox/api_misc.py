@@ -280,6 +280,9 @@ class RecordsApi:
             name = need_text(body, "name")
             if name in self.store.kind(kind):
                 raise conflict(f"{kind} {name} already exists")
+            instance = str(body.get("database_instance_name") or "")
+            if instance and instance not in self.store.kind("database_instances"):
+                raise not_found(f"Database instance '{instance}' not found.")
             record = {**body, "uid": self.store.ids.uuid()}
             if kind == "database_instances":
                 record |= {"state": "AVAILABLE", "creator": self.store.identity.user_name}
@@ -297,6 +300,8 @@ class RecordsApi:
     def patcher(self, kind: str) -> Handler:
         async def patch(request: Request) -> Response:
             record = self._find(kind, request)
+            if kind == "database_synced_tables":
+                raise ApiError(501, "NOT_IMPLEMENTED", "Synced tables cannot be changed.")
             record.update(
                 {key: value for key, value in (await json_body(request)).items() if key not in ("name", "uid")}
             )

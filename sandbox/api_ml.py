@@ -3,6 +3,7 @@ It trains and serves nothing."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from starlette.requests import Request
@@ -12,6 +13,9 @@ from starlette.routing import Route
 from .filetree import canonical
 from .http import Json, conflict, invalid, json_body, need_text, not_found, respond, route
 from .store import Store
+
+QPS = ("target_qps", "min_qps")
+"""What a vector search endpoint may be asked for; it is shown as `scaling_info.requested_...`."""
 
 
 def routes(store: Store) -> list[Route]:
@@ -41,7 +45,7 @@ def routes(store: Store) -> list[Route]:
         ("POST", search + "/endpoints", vector.create_endpoint),
         ("GET", search + "/endpoints/{name}", vector.get_endpoint),
         ("PATCH", search + "/endpoints/{name}", vector.patch_endpoint),
-        ("PATCH", search + "/endpoints/{name}/budget-policy", vector.patch_endpoint),
+        ("PATCH", search + "/endpoints/{name}/budget-policy", vector.set_budget_policy),
         ("DELETE", search + "/endpoints/{name}", vector.delete_endpoint),
         ("GET", search + "/indexes", vector.list_indexes),
         ("POST", search + "/indexes", vector.create_index),
@@ -255,6 +259,11 @@ def _no_secrets(value: Any) -> Any:
     return [_no_secrets(item) for item in value] if isinstance(value, list) else value
 
 
+def _scaling(body: Json) -> Json:
+    """What a request asks of an endpoint's size, as GET shows it. Nothing where it asks for nothing."""
+    return {f"requested_{key}": body[key] for key in QPS if body.get(key)}
+
+
 class VectorApi:
     """Vector search endpoints and indexes."""
 
@@ -276,26 +285,41 @@ class VectorApi:
         name = need_text(body, "name")
         if name in self.store.kind("vector_search_endpoints"):
             raise conflict(f"Vector search endpoint {name} already exists")
-        now = self.store.now_ms()
-        record = {
-            **body,
+        now, who = self.store.now_ms(), self.store.identity.user_name
+        record: Json = {
+            **{key: value for key, value in body.items() if key not in ("usage_policy_id", *QPS)},
             "id": self.store.ids.uuid(),
-            "creator": self.store.identity.user_name,
+            "creator": who,
             "creation_timestamp": now,
             "last_updated_timestamp": now,
+            "last_updated_user": who,
             "endpoint_status": {"state": "ONLINE"},
             "num_indexes": 0,
+            "scaling_info": _scaling(body),
         }
+        if body.get("budget_policy_id"):
+            record["effective_budget_policy_id"] = body["budget_policy_id"]
         self.store.kind("vector_search_endpoints")[name] = record
         return respond(record)
 
     async def get_endpoint(self, request: Request) -> Response:
         return respond(self._find("vector_search_endpoints", request))
 
-    async def patch_endpoint(self, request: Request) -> Response:
+    def _touched(self, request: Request, changes: Json) -> Json:
         record = self._find("vector_search_endpoints", request)
-        record.update({key: value for key, value in (await json_body(request)).items() if key not in ("name", "id")})
-        return respond(record)
+        now, who = self.store.now_ms(), self.store.identity.user_name
+        record.update({**changes, "last_updated_timestamp": now, "last_updated_user": who})
+        return record
+
+    async def patch_endpoint(self, request: Request) -> Response:
+        scaling = _scaling(await json_body(request))
+        held = self._find("vector_search_endpoints", request)["scaling_info"]
+        return respond(self._touched(request, {"scaling_info": {**held, **scaling}}))
+
+    async def set_budget_policy(self, request: Request) -> Response:
+        policy = str((await json_body(request)).get("budget_policy_id") or "")
+        self._touched(request, {"budget_policy_id": policy, "effective_budget_policy_id": policy})
+        return respond({"effective_budget_policy_id": policy})
 
     async def delete_endpoint(self, request: Request) -> Response:
         self._find("vector_search_endpoints", request)
@@ -310,6 +334,14 @@ class VectorApi:
         name = need_text(body, "name")
         if name in self.store.kind("vector_search_indexes"):
             raise conflict(f"Index {name} already exists")
+        parts = name.split(".")
+        if len(parts) != 3 or not all(re.fullmatch(r"\w+", part, re.ASCII) for part in parts):
+            raise invalid(
+                f"Invalid index name {name[:200]}: catalog.schema.table, of letters, digits and _, is needed."
+            )
+        endpoint = need_text(body, "endpoint_name")
+        if endpoint not in self.store.kind("vector_search_endpoints"):
+            raise not_found(f"Vector search endpoint {endpoint} not found")
         record: Json = {
             **body,
             "creator": self.store.identity.user_name,

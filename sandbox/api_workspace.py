@@ -35,11 +35,12 @@ def routes(store: Store) -> list[Route]:
     return [each for method, path, handler in table for each in route(method, path, handler)]
 
 
-def shown(entry: Entry) -> Json:
-    """An entry as the API shows it; like the real one, without the `/Workspace` that the question may have had."""
+def shown(entry: Entry, asked: str) -> Json:
+    """An entry as the API shows it: below `/Workspace` where the path that was asked for is; `//Workspace` is not."""
+    mount = "/Workspace" if asked == "/Workspace" or asked.startswith("/Workspace/") else ""
     info: Json = {
         "object_type": entry.object_type,
-        "path": entry.path,
+        "path": (mount + entry.path).rstrip("/") or "/",
         "object_id": entry.object_id,
         "resource_id": entry.resource_id or str(entry.object_id),
     }
@@ -62,14 +63,14 @@ class WorkspaceApi:
     async def get_status(self, request: Request) -> Response:
         path = need_text(request.query_params, "path")
         entry = self.store.files.get(path)
-        info = shown(entry)
+        info = shown(entry, path)
         if query_flag(request, "return_export_info") and entry.object_type == "NOTEBOOK":
             info["repos_export_format"] = entry.format
         return respond(info)
 
     async def list_folder(self, request: Request) -> Response:
         path = need_text(request.query_params, "path")
-        objects = [shown(entry) for entry in self.store.files.children(path)]
+        objects = [shown(entry, path) for entry in self.store.files.children(path)]
         return respond({"objects": objects} if objects else {})
 
     async def mkdirs(self, request: Request) -> Response:

@@ -33,6 +33,7 @@ from . import (
     api_misc,
     api_ml,
     api_pipelines,
+    api_uc_secrets,
     api_workspace,
     control,
 )
@@ -60,6 +61,7 @@ def collect_routes(store: Store, faults: Faults) -> list[Route]:
         api_pipelines,
         api_dashboards,
         api_catalog,
+        api_uc_secrets,
         api_ml,
         api_compute,
         api_misc,

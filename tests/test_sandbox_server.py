@@ -106,7 +106,7 @@ class TestFiles:
             box.post("/api/2.0/workspace/mkdirs", {"path": f"{HOME}/{name}".rpartition("/")[0]})
             assert import_file(box, f"{HOME}/{name}", name.encode()) == 200
             status = box.get("/api/2.0/workspace/get-status", path=f"{HOME}/{name}")
-            assert status["path"] == f"/Users/you@example.com/{name}"
+            assert status["path"] == f"{HOME}/{name}"
 
     @pytest.mark.parametrize(
         ("name", "content", "stored", "language"),
@@ -136,6 +136,19 @@ class TestFiles:
         }
         assert len(ids) == 1
 
+    @pytest.mark.parametrize(
+        ("asked", "shown"),
+        [
+            (HOME, HOME),
+            (f"/{HOME}", "/Users/you@example.com"),
+            ("/Users/you@example.com/", "/Users/you@example.com"),
+            ("/Workspace", "/Workspace"),
+            ("/", "/"),
+        ],
+    )
+    def test_path_is_told_below_the_mount_that_was_asked_for(self, box: SandboxBox, asked: str, shown: str) -> None:
+        assert box.get("/api/2.0/workspace/get-status", path=asked)["path"] == shown
+
     def test_folder_that_is_not_empty_goes_only_recursively(self, box: SandboxBox) -> None:
         box.post("/api/2.0/workspace/mkdirs", {"path": f"{HOME}/d/e"})
         reply = box.call("POST", "/api/2.0/workspace/delete", {"path": f"{HOME}/d"})
@@ -153,8 +166,9 @@ class TestFiles:
 
     def test_listing_shows_one_level(self, box: SandboxBox) -> None:
         box.post("/api/2.0/workspace/mkdirs", {"path": f"{HOME}/top/deep"})
-        paths = [item["path"] for item in box.get("/api/2.0/workspace/list", path=HOME)["objects"]]
-        assert paths == ["/Users/you@example.com/top"]
+        for folder in (HOME, HOME.removeprefix("/Workspace")):
+            paths = [item["path"] for item in box.get("/api/2.0/workspace/list", path=folder)["objects"]]
+            assert paths == [f"{folder}/top"]
 
     def test_path_that_climbs_is_refused(self, box: SandboxBox) -> None:
         assert box.call("GET", "/api/2.0/workspace/get-status", path=f"{HOME}/../../etc").status == 400
