@@ -226,8 +226,13 @@ def kind_of(key: tuple[Any, ...], make_safe: Safe) -> Kind:
 # --- errors and details -----------------------------------------------------------------------------------------------
 
 
+def extras_of(raws: Iterable[Json]) -> list[Any]:
+    """What events have besides, as it came: details alone, or a tuple of details, exceptions, truncated fields."""
+    return [raw.get("details") if "error" not in raw and "truncation" not in raw else extras(raw) for raw in raws]
+
+
 def extras(raw: Json) -> Any:
-    """What an event has besides, as it came: its details alone, or a tuple of details, exceptions, truncated fields."""
+    """What one event has besides."""
     if "error" not in raw and "truncation" not in raw:
         return raw.get("details")
     error, truncation = raw.get("error"), raw.get("truncation")

@@ -18,7 +18,7 @@ from .event_json import (
     Kind,
     error_text,
     event_of,
-    extras,
+    extras_of,
     is_usual,
     iso_text,
     keyed,
@@ -95,7 +95,7 @@ class EventLog:
         times, sequences, ids, raws = zip(*new, strict=True)
         messages = self._messages(raws)
         kinds = self._kinds_of(raws)
-        self._blocks.add(messages, map(extras, raws))
+        self._blocks.add(messages, extras_of(raws))
         self._times.extend(times)
         self._sequences.extend(sequences)
         self._open_ids.extend(ids)

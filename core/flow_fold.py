@@ -19,7 +19,7 @@ Key = tuple[int, int, str]
 NEVER: Key = (-(2**63), 0, "")
 FLOW_ENDED = frozenset({"COMPLETED", "FAILED", "SKIPPED", "STOPPED", "EXCLUDED"})
 FLOW_BEGUN = frozenset({"STARTING", "RUNNING"})
-_COUNTED = ("num_output_rows", "num_upserted_rows", "num_deleted_rows")
+_COUNTED = {"num_output_rows": 0, "num_upserted_rows": 1, "num_deleted_rows": 2}
 
 
 class _FlowSum:
@@ -108,7 +108,8 @@ class FlowFold:
         if held is None:
             clean_name = self._safe(words(name))
             held = self._flows.setdefault(clean_name, _FlowSum(clean_name))
-        if held.first is None or key < held.first:
+        first = held.first
+        if first is None or key < first:
             held.first = key
             self._result = None
         return held
@@ -120,7 +121,8 @@ class FlowFold:
             return
         flow = self._flow(name, key)
         flow.made = self._result = None
-        if dataset and (flow.spoken_of is None or key < flow.spoken_of[0]):
+        spoken_of = flow.spoken_of
+        if dataset and (spoken_of is None or key < spoken_of[0]):
             flow.spoken_of = (key, self._safe(words(dataset)))
         status = progress.get("status")
         if type(status) is not str:
@@ -130,8 +132,10 @@ class FlowFold:
                 flow.status_at = key
                 if flow.status != status:
                     flow.status = self._safe(status)
-            if status in FLOW_BEGUN and (flow.begun is None or key < flow.begun):
-                flow.begun = key
+            if status in FLOW_BEGUN:
+                begun = flow.begun
+                if begun is None or key < begun:
+                    flow.begun = key
         metrics = progress.get("metrics")
         if type(metrics) is dict:
             self._metrics(flow, key, metrics)
@@ -140,33 +144,30 @@ class FlowFold:
             self._quality(flow, quality)
 
     def _metrics(self, flow: _FlowSum, key: Key, metrics: dict[str, Any]) -> None:
-        for place, name in enumerate(_COUNTED):
-            if name in metrics:
-                number = metrics[name]
-                if type(number) is not int:
-                    number = whole(number)
-                if number is not None:
-                    flow.counts[place] = (flow.counts[place] or 0) + number
-        if "backlog_bytes" in metrics and key > flow.backlog_at:
-            backlog = metrics["backlog_bytes"]
-            if type(backlog) is not int:
-                backlog = whole(backlog)
-            if backlog is not None:
-                flow.backlog, flow.backlog_at = backlog, key
+        for name, number in metrics.items():
+            if type(number) is not int:
+                number = whole(number)
+                if number is None:
+                    continue
+            if name in _COUNTED:
+                place = _COUNTED[name]
+                flow.counts[place] = (flow.counts[place] or 0) + number
+            elif name == "backlog_bytes" and key > flow.backlog_at:
+                flow.backlog, flow.backlog_at = number, key
 
     def _quality(self, flow: _FlowSum, quality: dict[str, Any]) -> None:
         if "dropped_records" in quality:
             dropped = quality["dropped_records"]
             flow.dropped += dropped if type(dropped) is int else whole(dropped) or 0
         rules = quality.get("expectations")
-        for rule in rules if isinstance(rules, list) else ():
-            if not isinstance(rule, dict):
+        for rule in rules if type(rules) is list else ():
+            if type(rule) is not dict:
                 continue
             name, dataset = rule.get("name"), rule.get("dataset")
-            place = (name if type(name) is str else words(name), dataset if type(dataset) is str else words(dataset))
-            sums = flow.rules.get(place)
-            if sums is None:
-                sums = flow.rules[place] = [0, 0]
+            try:
+                sums = flow.rules[name, dataset]
+            except (KeyError, TypeError):
+                sums = flow.rules.setdefault((words(name), words(dataset)), [0, 0])
             passed, failed = rule.get("passed_records"), rule.get("failed_records")
             sums[0] += passed if type(passed) is int else whole(passed) or 0
             sums[1] += failed if type(failed) is int else whole(failed) or 0
