@@ -19,20 +19,25 @@ MINIMUM = (0, 278)
 # What says that the surroundings, and not the bundle, are in the way: nothing was judged, and an edit would not help.
 _BLOCKED: tuple[tuple[str, str], ...] = (
     (
-        r"deployment lock: access denied|unable to deploy to .{1,400}? as |possible permission error",
+        r"deployment lock: access denied|access denied: /(?:Workspace|Users|Shared)/"
+        r"|unable to deploy to .{1,400}? as |possible permission error",
         "no permission to write the bundle's folder in the workspace",
     ),
-    (r"Failed to acquire deployment lock|deploy lock (?:force-)?acquired by", "another deployment holds the lock"),
+    (r"Failed to acquire deployment lock|deploy lock (?:force[- ])?acquired by", "another deployment holds the lock"),
     (
         r"cannot configure default credentials|no configuration file found|profile configured"
         r"|no profiles? (?:configured|specified)|OAuth is not configured|no cached credentials",
         "not signed in",
     ),
     (r"multiple profiles matched", "several profiles fit: choose one"),
-    (r"doesn['’]t match the host configured in the bundle", "the profile is for another workspace than the bundle"),
+    (
+        r"doesn['’]t match the host configured in the bundle|config host mismatch: ",
+        "the profile is for another workspace than the bundle",
+    ),
+    (r"more than one authorization method configured", "two ways to sign in are set up: leave one of them"),
     (
         r"refresh token is invalid|INVALID_REFRESH_TOKEN|token (?:is|has) expired|Invalid (?:access )?token"
-        r"|reauthenticate|databricks auth login|error getting token|oauth2: ",
+        r"|reauthenticate|databricks auth login|error getting token|oauth2: |cannot get access token|az login",
         "the sign-in ran out: databricks auth login",
     ),
     (r"\b401\b.{0,60}Unauthor|UNAUTHENTICATED|Credential was not sent", "the workspace does not accept the sign-in"),
@@ -68,6 +73,8 @@ _BLOCKED: tuple[tuple[str, str], ...] = (
         "the deployment state does not fit: somebody else deployed, or it is damaged",
     ),
     (r"No space left on device|read-only file system|too many open files", "this machine is out of room"),
+    # Whatever else keeps the CLI from signing in; last, for most of the above can be the cause.
+    (r"cannot resolve bundle auth configuration", "the sign-in cannot be used"),
 )  # fmt: skip
 _BLOCKED_RE = [(re.compile(pattern, re.IGNORECASE | re.DOTALL), reason) for pattern, reason in _BLOCKED]
 _FOLLOWS = re.compile(r"dependency failed: ")

@@ -22,10 +22,12 @@ _AT = re.compile(r"  at (\S.*)")
 _IN = re.compile(r"  in (\S.*)")
 _MORE = re.compile(r"     (\S.*)")
 _PLACE = re.compile(r"(?P<file>.{1,400}?):(?P<line>\d{1,7}):(?P<column>\d{1,7})")
-# What deploy, plan, run and validate print behind a diagnostic and is no part of it (up to v1.12 and from v1.13).
+# What the commands print behind a diagnostic and is no part of it (up to v1.12 and from v1.13).
 _PROGRESS = re.compile(
     r"(?:Files: \d+ uploaded|Resources: \d+ created|Found \d+ (?:error|warning|recommendation)|Plan: \d+ to add"
-    r"|Validation OK!|Run URL: |Update URL: |Deployment complete!|Destroy complete!|Destroy: \d+ deleted"
+    r"|Validation OK!|Run URL: |Update URL: |(?:Deployment|Destroy) (?:complete|cancelled)!|D(?:eploy|estroy): \d+ "
+    r"|The following resources will be deleted:|This action will result in |No active deployment found"
+    r"|All files and directories at the following location|Output from [a-z_]{1,60}\.\S{1,200}: |Migrated \d+ resource"
     r"|(?:Building|Uploading|Deploying|Updating|Deleting|Destroying) .{1,400}\.\.\.$"
     r"|(?:Created|Updated|Deleted|Recreated|Resized) [a-z_]{1,60}\.\S{1,200}$)"
 )

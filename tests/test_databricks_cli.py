@@ -440,7 +440,9 @@ async def test_a_host_is_reached_or_not_and_a_proxy_keeps_us_from_knowing() -> N
     [
         ("Error: Failed to acquire deployment lock: deploy lock acquired by you@example.com at 2026", "lock"),
         ("Error: deploy lock force-acquired by you@example.com at 2026", "lock"),
+        ("Error: deploy lock force acquired by you@example.com at 2026", "lock"),
         ("Error: Failed to acquire deployment lock: access denied: /Workspace/x/deploy.lock", "permission"),
+        ("Error: access denied: /Workspace/Users/somebody/.bundle/x/state/resources.json", "permission"),
         (
             "Error: unable to deploy to /Workspace/Users/you@example.com/.bundle/x/state as you@example.com.",
             "permission",
@@ -455,6 +457,19 @@ async def test_a_host_is_reached_or_not_and_a_proxy_keeps_us_from_knowing() -> N
             "not signed in",
         ),
         ("Error: resolve: https://x: multiple profiles matched: a, b: please set", "several profiles"),
+        (
+            "Error: config host mismatch: profile uses host https://a, but CLI configured to use https://b",
+            "another workspace",
+        ),
+        (
+            "Error: cannot resolve bundle auth configuration: validate: more than one authorization method configured:"
+            " oauth and pat. Config: host=https://a, token=***",
+            "two ways to sign in",
+        ),
+        ("Error: cannot resolve bundle auth configuration: something that is new", "sign-in cannot be used"),
+        ("Error: cannot resolve bundle auth configuration: https://x: multiple profiles matched: a, b", "several"),
+        ("Error: cannot resolve bundle auth configuration: dial tcp 10.0.0.1:443: i/o timeout", "cannot be reached"),
+        ("Error: cannot get access token: ERROR: Please run 'az login' to set up an account.", "sign-in ran out"),
         ("Error: A new access token could not be retrieved because the refresh token is invalid.", "sign-in ran out"),
         ("Error: Invalid access token.", "sign-in ran out"),
         ('Error: Get "http://x/api/2.0/preview/scim/v2/Me?": dial tcp: lookup x: no such host', "cannot be reached"),
@@ -485,6 +500,7 @@ def test_what_is_in_the_way_of_any_deploy_is_blocked(text: str, reason: str) -> 
         "Error: reference does not exist: ${var.hst}",
         "Error: dev2: no such target. Available targets: dev",
         "Error: job 123 is running",
+        "Error: cannot create resources.volumes.v: access denied: catalog main (403 PERMISSION_DENIED)",
         "Warning: connection refused once\n\nError: cannot create resources.jobs.foo: x (400 BAD)",
         "Error: cannot create resources.jobs.a: x (400 BAD)\n\nError: cannot create resources.jobs.b: i/o timeout",
         "something without the grammar",

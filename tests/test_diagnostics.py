@@ -89,6 +89,16 @@ def test_the_same_sentence_about_two_places_is_two() -> None:
         "Uploading bundle files to /Workspace/Users/you@example.com/.bundle/x/dev/files...",
         "Deploying resources...",
         "Deployment complete!",
+        "Deployment cancelled!",
+        "Deploy: 2 created, 1 failed",
+        "Destroy: 2 deleted, 1 failed",
+        "Destroy cancelled!",
+        "The following resources will be deleted:",
+        "This action will result in the deletion of these volumes.",
+        "All files and directories at the following location will be deleted: /Workspace/Users/you@example.com/x",
+        "No active deployment found to destroy!",
+        "Output from jobs.nightly: done",
+        "Migrated 3 resources to the direct engine.",
         "Files: 4 uploaded, 0 deleted",
         "Resources: 1 created, 0 changed, 0 deleted, 0 unchanged",
         "Created jobs.foo",
@@ -102,6 +112,12 @@ def test_the_same_sentence_about_two_places_is_two() -> None:
 def test_progress_of_either_version_is_no_part_of_a_detail(after: str) -> None:
     (found,) = parse_diagnostics(f"Warning: odd\n\ndetail\n\n{after}\n")
     assert found.detail == "detail"
+
+
+@pytest.mark.parametrize("line", ["Deploy early: it helps", "Outputs from jobs", "This action is odd", "Destroyed"])
+def test_detail_that_only_begins_alike_stays_whole(line: str) -> None:
+    (found,) = parse_diagnostics(f"Warning: odd\n\ndetail\n{line}\n")
+    assert found.detail == f"detail\n{line}"
 
 
 def test_lines_that_only_look_alike_are_no_diagnostics() -> None:
