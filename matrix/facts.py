@@ -321,6 +321,7 @@ _SIGNS: Final[tuple[tuple[int, re.Pattern[str]], ...]] = tuple(
         (51, r"[×✗✘] (?:Failed|Could not|No solution|Error|Unable) .{1,200}"),
         (50, r"[Ff]ailed with (?:message|error):? .{1,200}"),
         (45, r"[\"']error_?[Cc]ode[\"']\s?:\s?[\"'][A-Z_]{3,60}.{0,200}"),
+        (44, r"(?<![\w.])(?:INVALID_STATE|INVALID_REQUEST|RESOURCE_CONFLICT|FAILED_PRECONDITION): ?[A-Z]\w.{8,200}"),
         (44, r"\"error\"\s?:\s?\"(?=[^\"\\]{3,60} )\w[^|]{8,200}"),
         (42, r"(?:Database|Runtime|Compilation|Parsing|Dependency|DbtDatabase|DbtRuntime) Error(?: in |\s|$).{0,200}"),
         (40, r"[\"']?(?:result_state|life_cycle_state)[\"']?\s?[:=]\s?[\"']?(?:FAILED|INTERNAL_ERROR|TIMEDOUT)"),
@@ -340,6 +341,7 @@ _SIGNS: Final[tuple[tuple[int, re.Pattern[str]], ...]] = tuple(
         (31, r"(?<!\w)Error in [\w.:$]{1,60}\(.{4,200}|[Yy]ou hit a bug in Spark .{4,200}"),
         (32, r"(?<![\w.])ERROR:[\w.]{1,120}:.{0,80}?(?:[Ee]rror|[Ee]xception|[Ff]ailed)\b.{0,200}"),
         (28, r"[A-Z]\w{2,80}(?:Error|Exception|Failure) Traceback \(most recent call last\)"),
+        (29, r"(?:^|\n|\| )\[ERROR\] [A-Z]\w{1,20} \w.{8,200}"),
         (30, r"\bFATAL\b.{1,200}|\bCRITICAL\b.{1,200}"),
     )
 )
