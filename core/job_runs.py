@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
+from .bounded import newest
 from .changes import progress_of, run_changes, summary_of, with_summary
 from .events import plain
 from .failures import failed_tasks, latest_tasks
@@ -27,6 +28,12 @@ OnEnd = Callable[[Run], None]
 OnGone = Callable[[str], None]  # (why nobody can tell how it ends)
 NESTED = 8  # how deep nested runs are opened
 KEPT_OUTPUTS = 2_000
+KEPT_TEXT = 20_000_000  # characters of them
+KEPT_RUNS = 100  # that have ended, as they were last read
+KEPT_RECORDED = 5_000  # more than the strips of all jobs hold
+KEPT_HISTORIES = 16  # jobs whose past runs are held with their tasks; more than the console takes for granted
+KEPT_NESTED = 300
+KEPT_ITERATIONS = 20_000  # of all tasks together
 SOUGHT_PAGES = 10  # of a hundred iterations each, for the first one that failed
 RENEWED = 1_000  # iterations of one task that are read again while they go on
 
@@ -41,7 +48,7 @@ class JobRuns:
         self._waiting: dict[str, list[OnEnd]] = {}
         self._gone: dict[str, list[OnGone]] = {}
         self._last: dict[str, Run] = {}
-        self._recorded: set[str] = set()
+        self._recorded: dict[str, None] = {}
         self._growing: set[str] = set()  # task run ids whose output in the State is that of a task that still ran
         self._focused = ""  # run id
         self._refs: dict[str, str] = {}  # run id -> ref
@@ -102,7 +109,7 @@ class JobRuns:
         self._refs[run_id] = ref
         if world.state.focus != ref:
             return
-        self._last[run_id] = run
+        self._keep(run)
         self._focus_run(run_id)
         if run.state.active:
             self._watchlist.watch(ref, run_id, job_id=run.job_id, forecast=await self._forecast(ref))
@@ -168,12 +175,20 @@ class JobRuns:
             held = self._last.get(run.run_id)
             whole = held if held is not None and not held.state.active else await workspace.run(run.run_id)
             found.append(whole)
-            self._last.setdefault(run.run_id, whole)
-            world.store.set(past_runs={**world.state.past_runs, ref: tuple(found)})
+            if held is None:
+                self._keep(whole)
+            self._show_history(ref, tuple(found))
             await self._record(ref, whole)
         if not found:
-            world.store.set(past_runs={**world.state.past_runs, ref: ()})
+            self._show_history(ref, ())
         await self._load_usual(ref)
+
+    def _show_history(self, ref: str, runs: tuple[Run, ...]) -> None:
+        """The past runs of a job; those of the jobs that were looked at longest ago go."""
+        past = {**self._world.state.past_runs}
+        past.pop(ref, None)
+        newest(past, KEPT_HISTORIES - 1)
+        self._world.store.set(past_runs={**past, ref: runs})
 
     @property
     def waited_for(self) -> bool:
@@ -202,14 +217,17 @@ class JobRuns:
 
     async def _on_run(self, ref: str, run: Run) -> None:
         # In the order in which they came: outputs of an older look must not be shown over those of a newer one.
-        async with self._turns.setdefault(run.run_id, asyncio.Lock()):
+        turn = self._turns.setdefault(run.run_id, asyncio.Lock())
+        async with turn:
             await self._take_in(ref, run)
+        if not turn.locked() and self._turns.get(run.run_id) is turn:
+            del self._turns[run.run_id]
 
     async def _take_in(self, ref: str, run: Run) -> None:
         world = self._world
         self._reach.good()
         before = self._last.get(run.run_id)
-        self._last[run.run_id] = run
+        self._keep(run)
         for event in run_changes(ref, before, run, world.clock.now_ms()):
             world.emit(event)
         history = self._with(ref, run)
@@ -297,7 +315,7 @@ class JobRuns:
             return None
         child = await self._measured(lambda: world.open_workspace().run(child_id))
         if child is not None and child != held:
-            world.store.set(child_runs={**world.state.child_runs, task.run_id: child})
+            world.store.set(child_runs=newest({**world.state.child_runs, task.run_id: child}, KEPT_NESTED))
             # One that began and ended between two lists of active runs is known from here alone.
             ref = next((r.ref for r in world.bundle.resources if r.type == "jobs" and r.id == child.job_id), "")
             if ref:
@@ -334,10 +352,8 @@ class JobRuns:
             self._show(output)
 
     def _show(self, output: TaskOutput) -> TaskOutput:
-        outputs = {**self._world.state.outputs, output.run_id: output}
-        while len(outputs) > KEPT_OUTPUTS:
-            outputs.pop(next(iter(outputs)))
-        self._world.store.set(outputs=outputs)
+        outputs = newest({**self._world.state.outputs, output.run_id: output}, KEPT_OUTPUTS)
+        self._world.store.set(outputs=newest(outputs, KEPT_TEXT, _length))
         return output
 
     async def load_iterations(self, task: TaskRun, *, more: bool = False) -> None:
@@ -389,13 +405,21 @@ class JobRuns:
         world = self._world
         merged = {item.run_id: item for item in iterations}
         ordered = tuple(sorted(merged.values(), key=lambda item: not item.state.failed))
-        tokens = world.state.iterations_more
-        world.store.set(
-            iterations={**world.state.iterations, task.run_id: ordered},
-            iterations_more=tokens if more is None else {**tokens, task.run_id: more},
-        )
+        held = newest({**world.state.iterations, task.run_id: ordered}, KEPT_ITERATIONS, len)
+        tokens = {name: token for name, token in world.state.iterations_more.items() if name in held}
+        world.store.set(iterations=held, iterations_more=tokens if more is None else {**tokens, task.run_id: more})
 
     # --- shared ------------------------------------------------------------------------------------------------------
+
+    def _keep(self, run: Run) -> None:
+        """Hold a run as it was read. Of those that have ended and that nobody waits for, the oldest go."""
+        self._last.pop(run.run_id, None)
+        self._last[run.run_id] = run
+        ended = [old for old, held in self._last.items() if not held.state.active and old not in self._waiting]
+        for old in ended[:-KEPT_RUNS]:
+            if old != self._focused:
+                del self._last[old]
+                self._refs.pop(old, None)
 
     def task(self, task_run_id: str) -> TaskRun | None:
         """A task run of the run in focus, of a nested run, or an iteration."""
@@ -412,7 +436,8 @@ class JobRuns:
         journal = self._world.journal
         if journal is None or run.state.active or run.run_id in self._recorded or not run.end_ms:
             return
-        self._recorded.add(run.run_id)
+        self._recorded[run.run_id] = None
+        newest(self._recorded, KEPT_RECORDED)
         outcome = run.state.outcome.value
         await journal.add_duration(ref, "", run.run_id, run.end_ms - run.start_ms, outcome, run.end_ms)
         for task in run.tasks:
@@ -431,6 +456,10 @@ class JobRuns:
             return None
         self._reach.good()
         return found
+
+
+def _length(output: TaskOutput) -> int:
+    return len(output.logs) + len(output.error) + len(output.error_trace) + len(output.result)
 
 
 def _progress(runs: tuple[Run, ...]) -> dict[str, object]:

@@ -17,7 +17,7 @@ from .journal_schema import MIGRATIONS
 from .lock import Lock
 from .paths import classify_filesystem
 
-MAX_BYTES = 50_000_000
+MAX_BYTES = 40_000_000  # of data; with what comes until it is looked at again, the file stays below 50 MB
 BUSY_MS = 10_000
 _PRUNE_EVERY = 2_000  # events
 _EVENT = "INSERT INTO events (at, loop_id, name, data) VALUES (?,?,?,?)"

@@ -7,6 +7,7 @@ done again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -307,6 +308,10 @@ class LoopActs:
             await self._begin(command.ref)
             return
         run = self._jobs.last(command.run_id)
+        if run is None:
+            # It ended in an earlier process, or long ago.
+            with contextlib.suppress(WorkspaceError):
+                run = await self._world.open_workspace().run(command.run_id)
         if run is not None and not same_shape(run, resource.config):
             event = machine.StartFailed(command.ref, "the job has other tasks now", repair_impossible=True)
             await self._runner.feed(event)

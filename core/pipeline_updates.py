@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from .backoff import JOB, PIPELINE
+from .bounded import newest
 from .cluster_words import cluster_words
 from .event_feed import EventFeed
 from .event_log import EventLog
@@ -31,6 +32,8 @@ RETRY = "RETRY_ON_FAILURE"
 RETRY_GRACE = 12.0  # seconds after a failure in which the platform's own retry is waited for
 TOLD_EVENTS = 200  # of one look; more than a person or a script wants to be told one by one
 CLUSTER_EVENTS = 50
+KEPT_ENDED = 2  # updates that are looked at no more; each has all of its events
+KEPT_NESTED = 300
 
 
 @dataclass(slots=True)
@@ -98,6 +101,7 @@ class PipelineUpdates:
         watched = Watched(ref, resource.id, update_id, log, fold, feed)
         self._watched[update_id] = watched
         self._look_at(watched)
+        self._let_go(KEPT_ENDED)
         return watched
 
     def _look_at(self, watched: Watched) -> None:
@@ -134,9 +138,20 @@ class PipelineUpdates:
         """No update is looked at; one that has ended and that nobody waits for is let go."""
         self._wait_for_next(None)
         self._focused = ""
-        for update_id, watched in tuple(self._watched.items()):
-            if watched.update is not None and watched.update.ended and not watched.waiting:
-                self._drop(update_id)
+        self._let_go(0)
+
+    def _let_go(self, keep: int) -> None:
+        """Of the updates that have ended, and that nobody looks at or waits for, only the newest so many stay."""
+        ended = [
+            update_id
+            for update_id, watched in self._watched.items()
+            if watched.update is not None
+            and watched.update.ended
+            and not watched.waiting
+            and update_id != self._focused
+        ]
+        for update_id in ended[: max(0, len(ended) - keep)]:
+            self._drop(update_id)
 
     def _drop(self, update_id: str) -> None:
         watched = self._watched.pop(update_id, None)
@@ -381,7 +396,8 @@ class PipelineUpdates:
         mine = [u for u in mine if not task.end_ms or u.creation_ms <= task.end_ms]
         if mine:
             whole = await self.flows_of(task.pipeline_id, mine[-1].update_id)
-            world.store.set(child_updates={**world.state.child_updates, task.run_id: whole})
+            held = newest({**world.state.child_updates, task.run_id: whole}, KEPT_NESTED)
+            world.store.set(child_updates=held)
 
 
 def summary_of(update: Update) -> RunSummary:

@@ -102,10 +102,15 @@ class Yard:
 
     def place(self, refs: tuple[str, ...] = JOBS, *, healthy: bool = False) -> Sample:
         """Empty the workspace, and a bundle that was never deployed."""
+        keys = [ref.partition(".")[2] for ref in refs]
+        return self.lay(bundle_of(refs, healthy=healthy), keys)
+
+    def lay(self, files: dict[str, str], keys: list[str] | None = None) -> Sample:
+        """As `place`, with these files."""
         self.box.control("POST", "reset")
         self.count += 1
         home = self.folder / f"place{self.count}"
-        for name, text in bundle_of(refs, healthy=healthy).items():
+        for name, text in files.items():
             path = home / "bundle" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
@@ -114,7 +119,7 @@ class Yard:
             "DATABRICKS_CLI_PATH": str(self.cli),
             "DBOPS_STATE_DIR": str(home / "state"),
         }
-        return Sample(self.box, home / "bundle", env, {"run": [ref.partition(".")[2] for ref in refs], "fixes": []})
+        return Sample(self.box, home / "bundle", env, {"run": keys or [], "fixes": []})
 
     def forget(self, place: Sample) -> None:
         """Remove the folder of a loop that ended as it should."""

@@ -9,11 +9,13 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..core.bounded import newest
 from ..core.runs import TaskRun
 
 if TYPE_CHECKING:
     from .app import ConsoleApp
 
+KEPT_HISTORIES = 12  # resources whose past runs need not be asked for again; fewer than the engine holds
 LOGGING = frozenset({"spark_python", "python_wheel", "spark_jar", "dbt"})  # kinds of tasks that write a log
 
 
@@ -22,7 +24,8 @@ class Loading:
 
     def __init__(self, app: ConsoleApp) -> None:
         self._app = app
-        self._loaded: set[str] = set()  # task runs whose output was asked for after their end
+        self._loaded: set[str] = set()  # task runs of the run on show whose output was asked for after their end
+        self._loaded_of = ""
         self._growing: set[str] = set()  # those whose output was asked for while they ran
         self._log_of: object = None  # the run as it was when the log of its running task was asked for
         self._history_of: dict[str, str] = {}  # ref -> the newest run when its history was asked for
@@ -34,6 +37,9 @@ class Loading:
         """Ask for what is missing."""
         app = self._app
         task = app.panes.chosen_task(app.state)
+        run_id = app.state.run.run_id if app.state.run is not None else ""
+        if run_id != self._loaded_of:
+            self._loaded, self._loaded_of = set(), run_id
         if task is not None and task.start_ms:
             self._output(task)
         self._updates_of_tasks()
@@ -78,10 +84,12 @@ class Loading:
             return
         if resource.type in ("jobs", "pipelines"):
             status = app.state.statuses.get(resource.ref)
-            newest = status.history[0] if status is not None and status.history else None
-            seen = f"{newest.id} {newest.state.active}" if newest is not None else ""
+            last = status.history[0] if status is not None and status.history else None
+            seen = f"{last.id} {last.state.active}" if last is not None else ""
             if self._history_of.get(resource.ref) != seen:
+                self._history_of.pop(resource.ref, None)
                 self._history_of[resource.ref] = seen
+                newest(self._history_of, KEPT_HISTORIES)
                 app.spawn(app.engine.load_history(resource.ref), "history")
 
     def _trend(self) -> None:

@@ -12,6 +12,7 @@ from ..core.stages import Stage
 from ..core.state import State
 
 if TYPE_CHECKING:
+    from ..core.pipelines import Update
     from .app import ConsoleApp
     from .notify import Notifier
 
@@ -65,7 +66,7 @@ class Noticing:
             app.panes.resources.show(after.bundle, after.statuses, after.focus, app.panes.partly)
             app.panes.resources.go_to(after.focus, app.views["resources"].body_height)
         tried, again = before.update, after.update
-        if again is not None and again.cause == "RETRY_ON_FAILURE" and tried is not None and tried.failed:
+        if again is not None and again.cause == "RETRY_ON_FAILURE" and tried is not None and _failed(tried, after):
             old, new = tried.update_id, again.update_id
             if new != old and again.pipeline_id == tried.pipeline_id:
                 app.say(f"update {old[:8]} failed; the platform tries again as {new[:8]}", "warn", seconds=60)
@@ -120,3 +121,11 @@ class Noticing:
 
         options = self._app.options
         return Notifier(self._app.write_terminal, bell=options.bell, kind=options.notify)
+
+
+def _failed(update: Update, state: State) -> bool:
+    """Whether an update failed, be it that its end was never painted: the next one may have come right after."""
+    status = state.statuses.get(state.focus)
+    return update.failed or any(
+        past.id == update.update_id and past.state.failed for past in (status.history if status is not None else ())
+    )

@@ -109,6 +109,10 @@ class RunNodes:
         if run is not None:
             self._run(run, 0, nodes)
         self._held = {node.key: node for node in nodes}
+        # What was worked out for runs that are not on show any more.
+        shown = {run.run_id, *(child.run_id for child in parts.child_runs.values())} if run is not None else set()
+        self._orders = {run_id: order for run_id, order in self._orders.items() if run_id in shown}
+        self._names = {name: held for name, held in self._names.items() if name in parts.iterations}
         return nodes
 
     def _run(self, run: Run, depth: int, nodes: list[Node[RunItem]]) -> None:
