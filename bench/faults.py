@@ -1,8 +1,9 @@
 """What the program does when everything goes wrong: each fault is injected, and what must hold then is counted.
 
 Loops of jobs and pipelines lose one request after the other in 25 ways; are killed at every named point and at random
-instants, interrupted, suspended, taken up twice; journals, files, places, texts and secrets are hostile; and at the end
-each protection is taken away on purpose, which the same checks have to find. It asserts no time.
+instants, interrupted, suspended, taken up twice; journals, files, places, texts and secrets are hostile; a day over 300
+resources passes in minutes, and what grew is told; and at the end each protection is taken away on purpose, which the
+same checks have to find. It asserts no time.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ import fault_kills  # noqa: E402
 import fault_plants  # noqa: E402
 import fault_requests  # noqa: E402
 import fault_secrets  # noqa: E402
+import fault_soak  # noqa: E402
 import fault_time  # noqa: E402
 from fault_cases import Case  # noqa: E402
 from fault_harness import JOBS, PIPELINES, Yard, open_yard  # noqa: E402
@@ -46,6 +48,8 @@ from planted_faults import PLANTS  # noqa: E402
 RANDOM_KILLS = 300  # of jobs and pipelines together
 RACES = 54  # of two resumers, and as many of a resumer with a live owner
 WALS = 1_000
+SOAK = (24, 300)  # virtual hours, resources
+SHORT_SOAK = (3, 60)  # where only a share is asked for
 AT_ONCE = 4  # parts side by side: a loop mostly waits
 OWNED = ("run started, not told", "intent written", "result written", "explaining", "files written", "verifying")
 SIGNALS = {
@@ -72,6 +76,9 @@ class Tally:
     kills_resumed: int = 0
     planted: int = 0
     planted_found: int = 0
+    soak_hours: int = 0
+    soak_growth_mb: float = 0.0
+    soak_journal_mb: float = 0.0
     problems: list[str] = field(default_factory=list)
 
     def case(self, case: Case) -> None:
@@ -214,6 +221,19 @@ def hostile(tally: Tally, folder: Path, share: float) -> None:
         tally.case(case)
 
 
+def soak(tally: Tally, folder: Path, share: float) -> None:
+    """A day of the console, and a journal that is written to as in months."""
+    hours, resources = SOAK if share == 1 else SHORT_SOAK
+    with open_yard(folder) as yard:
+        held, done = asyncio.run(fault_soak.day(yard, hours, resources))
+    for case in (*fault_soak.judged(held, done), asyncio.run(fault_soak.pruned(_own(folder, "pruned")))):
+        tally.case(case)
+    tally.soak_hours = hours
+    tally.soak_growth_mb = round(fault_soak.growth_of(held), 1)
+    tally.soak_journal_mb = round(max(each.journal_mb for each in held), 1)
+    print(fault_soak.curve(held), file=sys.stderr, flush=True)
+
+
 def planted(tally: Tally, folder: Path, share: float) -> None:
     """Each protection is taken away: the same checks have to find that."""
     with _both(folder) as (yard, server):
@@ -265,6 +285,7 @@ def parts() -> dict[str, Part]:
                     tally, folder, share, refs, some
                 )
             )
+    found["soak"] = soak
     found["signals"] = signals
     found["owners"] = lambda tally, folder, share: owners(tally, folder, share, RACES)
     found["planted faults"] = planted
@@ -307,6 +328,8 @@ def run_all(names: Iterable[str], share: float, at_once: int) -> Tally:
                     whole.bad["part that failed"] += 1
                     whole.problems.append(f"{name} did not come to its end: {done.stderr[-300:]}")
                 print(f"{time.perf_counter() - began:6.0f} s  {name}", file=sys.stderr, flush=True)
+                if name == "soak":
+                    print(done.stderr, end="", file=sys.stderr, flush=True)
 
     threads = [threading.Thread(target=work) for _ in range(at_once)]
     for thread in threads:
@@ -341,6 +364,9 @@ def show(tally: Tally) -> dict[str, int]:
         "leaks": sum(tally.bad[kind] for kind in leaks.values()),
         "planted": tally.planted,
         "planted_found": tally.planted_found,
+        "soak_hours": tally.soak_hours,
+        "soak_growth_mb": round(tally.soak_growth_mb, 1),
+        "soak_journal_mb": round(tally.soak_journal_mb, 1),
     }
 
 

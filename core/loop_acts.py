@@ -179,6 +179,9 @@ class LoopActs:
             await self._deployed(known)
             return
         await self._wait_for_wheels()
+        if not self._world.bundle.file_path:
+            # It was asked for before the CLI had answered: where the deploy's mark lies has to be known first.
+            await self._truth.ask()
         try:
             await self._identifying.confirm()
             deployed = await self._acting.deploy(

@@ -8,7 +8,7 @@ import asyncio
 import random
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,9 +69,9 @@ def at_point(
     heals = [server.start(words(place, refs, yard), env=place.env, point=point, number=number, broken=broken)]
     if heals[0].wait() != KILLED:
         return None
-    if not _ended(place):
+    if not ended(place):
         heals += _to_the_end(yard, server, place, refs, broken)
-    return _judged(f"{point} {number}", 1, place, refs, yard, heals)
+    return judged(f"{point} {number}", 1, place, refs, yard, heals)
 
 
 def outlived(
@@ -118,12 +118,12 @@ def at_random(
             break
         kills += 1
         if all_of_it:
-            _break_lock(yard)
-        if _ended(place):
+            break_lock(yard)
+        if ended(place):
             break
     else:
         heals += _to_the_end(yard, server, place, refs)
-    return _judged(f"random, {kills} kills", kills, place, refs, yard, heals)
+    return judged(f"random, {kills} kills", kills, place, refs, yard, heals)
 
 
 def at_signal(
@@ -144,12 +144,12 @@ def at_signal(
         return None
     cut_off = []
     if len(signals) > 1:
-        _break_lock(yard)
+        break_lock(yard)
     else:
         _, operations, _ = asyncio.run(_read(place))
         cut_off = [row.kind for row in operations if row.command.startswith("databricks bundle") and not _known(row)]
-    heals = [first] if _ended(place) else [first, *_to_the_end(yard, server, place, refs)]
-    found = _judged(f"{'+'.join(map(str, signals))} at {point} {number}", 1, place, refs, yard, heals)
+    heals = [first] if ended(place) else [first, *_to_the_end(yard, server, place, refs)]
+    found = judged(f"{'+'.join(map(str, signals))} at {point} {number}", 1, place, refs, yard, heals)
     ends = first.of("loop.ended")
     if cut_off:
         found.problems.append(f"the call in flight did not come to its end: {', '.join(cut_off)}")
@@ -173,7 +173,7 @@ def suspended(
     time.sleep(0.4)
     heal.kill(signal.SIGCONT)
     heal.wait()
-    return _judged("suspended", 1, place, refs, yard, [heal])
+    return judged("suspended", 1, place, refs, yard, [heal])
 
 
 def two_resumers(yard: Yard, server: HealServer, point: str, broken: tuple[str, ...] = ()) -> Killed | None:
@@ -187,7 +187,7 @@ def two_resumers(yard: Yard, server: HealServer, point: str, broken: tuple[str, 
     codes = [each.wait() for each in both]
     won = next((each for each, code in zip(both, codes, strict=True) if code == 0), both[0])
     lost_ = next(each for each in both if each is not won)
-    found = _judged(f"two resumers after {point}", 1, place, JOBS, yard, [first, won])
+    found = judged(f"two resumers after {point}", 1, place, JOBS, yard, [first, won])
     if sorted(codes) != [0, HELD]:
         found.problems.append(f"the two end with {codes}")
     elif str(won.pid) not in lost_.out.read_text() + lost_.err.read_text():
@@ -208,7 +208,7 @@ def live_owner(yard: Yard, server: HealServer, point: str, broken: tuple[str, ..
     code = second.wait()
     first.kill(signal.SIGCONT)
     first.wait()
-    found = _judged(f"an owner that stands at {point}", 1, place, JOBS, yard, [first])
+    found = judged(f"an owner that stands at {point}", 1, place, JOBS, yard, [first])
     if code != HELD or str(first.pid) not in second.out.read_text() + second.err.read_text():
         found.problems.append(f"the second ends with {code}: {second.err.read_text()[-300:]}")
     return found
@@ -218,13 +218,13 @@ def _known(row: Operation) -> bool:
     return row.outcome in ("done", "refused")
 
 
-def _break_lock(yard: Yard) -> None:
+def break_lock(yard: Yard) -> None:
     """What a person does who looked at the lock that a killed deploy left."""
     path = "/Workspace/Users/you@example.com/.bundle/retail_lakehouse/dev/state"
     yard.box.call("DELETE", "/sandbox/lock", state_path=path)
 
 
-def _ended(place: Sample) -> bool:
+def ended(place: Sample) -> bool:
     """Whether the loop had ended when its process was killed: then there is nothing to take up."""
     loops, _, _ = asyncio.run(_read(place))
     return bool(loops and loops[0].outcome)
@@ -238,7 +238,16 @@ def _to_the_end(
     return [heal]
 
 
-def _judged(name: str, kills: int, place: Sample, refs: tuple[str, ...], yard: Yard, heals: list[Heal]) -> Killed:
+def judged(
+    name: str,
+    kills: int,
+    place: Sample,
+    refs: tuple[str, ...],
+    yard: Yard,
+    heals: list[Heal],
+    holds: Callable[[Killed], Iterator[str]] | None = None,
+) -> Killed:
+    """What was left; `holds` tells what does not hold of it, `problems` where it is not given."""
     loops, operations, events = asyncio.run(_read(place))
     found = Killed(
         name,
@@ -252,7 +261,7 @@ def _judged(name: str, kills: int, place: Sample, refs: tuple[str, ...], yard: Y
         events,
         _edited(place.root),
     )
-    found.problems = list(problems(found))
+    found.problems = list((holds or problems)(found))
     found.resumed = 0 if found.problems else kills
     if not found.problems:
         yard.forget(place)
@@ -279,7 +288,9 @@ async def _read(
     try:
         loops = await journal.loops()
         operations = [row for loop in loops for row in await journal.operations(loop.loop_id)]
-        events = [row for loop in loops for row in await journal.events(loop.loop_id, 20_000)]
+        # A console that has just been opened looks at the run before it takes up the loop.
+        ids = ("", *(loop.loop_id for loop in loops)) if loops else ()
+        events = [row for loop_id in ids for row in await journal.events(loop_id, 20_000)]
         return loops, tuple(operations), tuple(events)
     finally:
         await journal.close()
@@ -287,12 +298,21 @@ async def _read(
 
 def problems(found: Killed) -> Iterator[str]:
     """What does not hold: the same end, nothing done twice, nothing lost, nothing left open, the report complete."""
-    last, counts = found.heals[-1], found.counts
+    last = found.heals[-1]
     ends = last.of("loop.ended")
     done = last.wait() == 0 and bool(ends) and ends[-1].get("outcome") == "verified"
     if not done and last.wait() != KILLED:
         said = ends[-1] if ends else last.err.read_text("utf-8", "replace")[-600:]
         yield f"ended with {last.wait()}: {said}"
+    for heal in found.heals:
+        if "Traceback" in heal.err.read_text("utf-8", "replace"):
+            yield f"traceback: {heal.err.read_text()[-600:]}"
+    yield from wrongly_left(found)
+
+
+def wrongly_left(found: Killed) -> Iterator[str]:
+    """What does not hold of what the workspace, the source and the journal hold afterwards, whoever healed."""
+    counts = found.counts
     jobs = found.refs == JOBS
     wanted = {"runs": int(jobs), "repairs": int(jobs), "updates": 0 if jobs else 2, "deploys": 2}
     for what, number in wanted.items():
@@ -301,9 +321,6 @@ def problems(found: Killed) -> Iterator[str]:
             yield f"{seen} {what} in place of {number}"
     if any(found.source[file] != MENDED.get(file) for file in found.source):
         yield f"the source is not edited as it should be: {sorted(found.source)}"
-    for heal in found.heals:
-        if "Traceback" in heal.err.read_text("utf-8", "replace"):
-            yield f"traceback: {heal.err.read_text()[-600:]}"
     if len(found.loops) != 1:
         yield f"{len(found.loops)} loops in the journal"
         return

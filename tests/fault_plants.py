@@ -18,6 +18,7 @@ import fault_journal
 import fault_kills
 import fault_requests
 import fault_secrets
+import fault_soak
 import fault_time
 from fault_cases import Case, unheld
 from fault_harness import Yard
@@ -76,6 +77,18 @@ def _cases(make: Callable[[Yard, Path], AsyncIterator[Case] | Iterable[Case]]) -
     return check
 
 
+def _soaked(yard: Yard, server: HealServer, plant: str) -> list[str]:
+    """Some hours of the console, in this process."""
+    with PLANTS[plant].planted():
+        held, done = asyncio.run(fault_soak.day(yard, 3, 10))
+    return unheld(fault_soak.judged(held, done))
+
+
+def _pruned(yard: Yard, server: HealServer, plant: str) -> list[str]:
+    with tempfile.TemporaryDirectory() as folder, PLANTS[plant].planted():
+        return unheld([asyncio.run(fault_soak.pruned(Path(folder)))])
+
+
 async def _all(cases: AsyncIterator[Case]) -> list[Case]:
     return [case async for case in cases]
 
@@ -105,6 +118,10 @@ CHECKS: Mapping[str, Check] = {
     "patch not atomic": _PATCHES,
     "patch not fitted": _PATCHES,
     "no fence": _cases(lambda yard, folder: fault_files.hostile_paths(folder, ("../outside.py", "link.py"))),
+    "runs kept": _soaked,
+    "connections kept": _soaked,
+    "tasks kept": _soaked,
+    "journal not pruned": _pruned,
     "no back-off": _cases(lambda yard, folder: fault_time.all_times((1,))),
 }
 

@@ -339,6 +339,11 @@ def growth_of(held: Sequence[Held]) -> float:
     return held[-2].rss_mb - held[1].rss_mb
 
 
+def curve(held: Sequence[Held]) -> str:
+    """Resident megabytes at the end of each hour, for people."""
+    return "resident MB by the hour: " + " ".join(f"{each.rss_mb:.1f}" for each in held[1:-1])
+
+
 def judged(held: Sequence[Held], done: Counter[str]) -> Iterator[Case]:
     """What must hold of a day: the first of `held` is from before the console was opened, the last from after it."""
     before, after, open_ = held[0], held[-1], held[1:-1]

@@ -1,5 +1,5 @@
-"""`dbops-tui heal` as processes that start at once: a server that has the program loaded forks one for each call.
-It holds no test and no expectation; every heal is a process of its own, with the program's own code but for its clock.
+"""`dbops-tui` as processes that start at once: a server that has the program loaded forks one for each call.
+It holds no test and no expectation; each is a process of its own, with the program's own code but for its clock.
 """
 
 from __future__ import annotations
@@ -78,14 +78,23 @@ class Heal:
 
     def stopped(self) -> bool:
         """Wait until it stands still; False where it ended before."""
-        while True:
-            try:
-                state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
-            except OSError:
-                return False
-            if state in "TZX":
-                return state == "T"
+        while not (self.stands() or self.over()):
             time.sleep(0.005)
+        return not self.over()
+
+    def stands(self) -> bool:
+        """Whether it stands still."""
+        return self._state() == "T"
+
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self._state() in ("", "Z", "X")
+
+    def _state(self) -> str:
+        try:
+            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return ""
 
     def kill(self, number: int = signal.SIGKILL, *, with_children: bool = False) -> None:
         """Send it a signal; `with_children` ends also the CLI that it is waiting for."""
@@ -122,14 +131,15 @@ class Heal:
 class HealServer:
     """Starts heals. One request a line on its standard input, one answer a line on its standard output."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, console: bool = False) -> None:
+        """With `console`, what draws is loaded too."""
         self._folder = folder
         self._count = 0
         self._codes: dict[int, int] = {}
         self._answers = threading.Condition()
         self._pids: list[int] = []
         self._process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, __file__, *["console"] * console], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -142,8 +152,11 @@ class HealServer:
         number: int = 0,
         broken: Sequence[str] = (),
         signals: Sequence[int] = (signal.SIGKILL,),
+        tty: str = "",
     ) -> Heal:
-        """`dbops-tui` with `words`; at the `number`-th passing of `point` it gets `signals`. `broken` are plants."""
+        """`dbops-tui` with `words`; at the `number`-th passing of `point` it gets `signals`. `broken` are plants.
+
+        With a `tty` that is its terminal, and no file has its streams."""
         self._count += 1
         out, err = self._folder / f"out{self._count}", self._folder / f"err{self._count}"
         asked = {
@@ -153,6 +166,7 @@ class HealServer:
             "number": number,
             "broken": list(broken),
             "signals": [int(number) for number in signals],
+            "tty": tty,
             "out": str(out),
             "err": str(err),
         }
@@ -187,10 +201,10 @@ class HealServer:
 
 
 @contextmanager
-def heal_server(folder: Path) -> Iterator[HealServer]:
+def heal_server(folder: Path, *, console: bool = False) -> Iterator[HealServer]:
     """A server that is gone at the end of the block."""
     folder.mkdir(parents=True, exist_ok=True)
-    server = HealServer(folder)
+    server = HealServer(folder, console=console)
     try:
         yield server
     finally:
@@ -203,9 +217,14 @@ def heal_server(folder: Path) -> Iterator[HealServer]:
 def serve() -> None:
     """Fork a heal for each line; say its process, and later how it ended."""
     import databricks.sdk.core  # noqa: F401
-    import dbops_tui.core.transport  # noqa: F401
+    import dbops_tui.core.transport
     import requests  # noqa: F401
     from dbops_tui.tui import cli, cmd_heal  # noqa: F401
+
+    if "console" in sys.argv:
+        import dbops_tui.core.engine
+        import dbops_tui.tui.app
+        import dbops_tui.tui.cmd_console  # noqa: F401
 
     # No thread here: a fork would take over whatever lock another one holds.
     ended, woken = os.pipe()
@@ -251,17 +270,15 @@ def _heal(asked: dict[str, Any]) -> None:
     code = 1
     try:
         os.setsid()
-        for number, name in ((1, asked["out"]), (2, asked["err"])):
-            handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            os.dup2(handle, number)
-            os.close(handle)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        _take_streams(asked)
         os.environ.clear()
         os.environ.update(asked["env"])
         from dbops_tui.core.clock import ScaledClock
-        from dbops_tui.tui import cli, cmd_heal
+        from dbops_tui.tui import cli, cmd_console, cmd_heal
 
-        cmd_heal.Engine = functools.partial(cmd_heal.Engine, clock=ScaledClock(CLOCK))  # type: ignore[misc, assignment]
+        clock = ScaledClock(CLOCK)
+        cmd_console.run_console = functools.partial(cmd_console.run_console, clock=clock)  # type: ignore[misc, assignment]
+        cmd_heal.Engine = functools.partial(cmd_heal.Engine, clock=clock)  # type: ignore[misc, assignment]
         if asked["broken"]:
             import planted_faults
 
@@ -280,6 +297,21 @@ def _heal(asked: dict[str, Any]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _take_streams(asked: dict[str, Any]) -> None:
+    if asked["tty"]:
+        # The first terminal that the leader of a session opens is its own.
+        handle = os.open(asked["tty"], os.O_RDWR)
+        for number in (0, 1, 2):
+            os.dup2(handle, number)
+        os.close(handle)
+        return
+    for number, name in ((1, asked["out"]), (2, asked["err"])):
+        handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.dup2(handle, number)
+        os.close(handle)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 
 
 def install(point: Point, number: int, signals: Sequence[int]) -> None:

@@ -146,6 +146,44 @@ def _lax_intent(plain: Any) -> Any:
     return intent
 
 
+def _heavier(plain: Any) -> Any:
+    """Each run that was read leaves something behind."""
+    left: list[bytearray] = []
+
+    def keep(self: Any, run: Any) -> None:
+        left.append(bytearray(250_000))
+        plain(self, run)
+
+    return keep
+
+
+def _unclosed(plain: Any) -> Any:
+    """Each connection that was opened for a request is kept, and another one opened for the next."""
+    kept: list[Any] = []
+
+    def send(self: Any, call: Any, headers: Any) -> Any:
+        kept.append(self._session)
+        self._session = self._open()
+        return plain(self, call, headers)
+
+    return send
+
+
+def _sleepless(plain: Any) -> Any:
+    """Who waits for the next look is left waiting when there is news."""
+
+    import asyncio
+
+    left: list[tuple[asyncio.Event, asyncio.Task[Any]]] = []
+
+    async def rest(self: Any, seconds: float | None) -> None:
+        event = asyncio.Event()
+        left.append((event, asyncio.get_running_loop().create_task(event.wait())))
+        await plain(self, seconds)
+
+    return rest
+
+
 def _in_place(plain: Any) -> Any:
     def write_all(files: Any, *, root: Path, new_mode: int = 0o600) -> None:
         import os
@@ -228,6 +266,11 @@ PLANTS: Mapping[str, Plant] = {
         "core.identifying:Identifying.confirm": _coroutine(None)}),
     "patch not atomic": Plant("files are written one by one, in place", {"core.patches:write_all": _in_place}),
     "patch not fitted": Plant("a patch is put onto whatever is there", {"core.patches:render": _blind_render}),
+    "runs kept": Plant("what was read of runs is never let go", {"core.job_runs:JobRuns._keep": _heavier}),
+    "connections kept": Plant("connections are not closed", {"core.transport:Transport.send": _unclosed}),
+    "tasks kept": Plant("tasks are left behind", {"core.poller:Poller._rest": _sleepless}),
+    "journal not pruned": Plant("the journal is never made smaller", {
+        "core.journal_file:JournalFile._prune": _always(None)}),
     "no fence": Plant("a path may lead anywhere", {
         "core.guard:inside": lambda plain: lambda path, root: path.resolve(),
         "core.patches:inside": lambda plain: lambda path, root: path.resolve(),

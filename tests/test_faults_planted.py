@@ -13,7 +13,10 @@ from planted_faults import PLANTS
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="heals are forked")
 # Those that take a few loops each are left to bench/faults.py.
-LONG = ("no intent row", "no mark on children", "state not saved", "stop kills", "silence is failure", "no back-off")
+LONG = (
+    *("no intent row", "no mark on children", "state not saved", "stop kills", "silence is failure", "no back-off"),
+    *("runs kept", "connections kept", "tasks kept", "journal not pruned"),
+)
 
 
 @pytest.fixture(scope="module")

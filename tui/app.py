@@ -41,6 +41,8 @@ from .safety import InertFilter
 from .scene import Scene, scene_of
 
 if TYPE_CHECKING:
+    from textual.driver import Driver
+
     from ..core.redaction import Redactor
     from .loading import Loading
     from .noticing import Noticing
@@ -154,6 +156,15 @@ class ConsoleApp(App[int], inherit_bindings=False):
                 self.bind(",".join(own), f"act('{action.id}')", description=action.label, show=False)
         for key in {key for key in keys if keys.count(key) > 1}:
             self.bind(key, f"press('{key}')", show=False)
+
+    def get_driver_class(self) -> type[Driver]:
+        """Textual's for this platform, or ours, which outlives its line."""
+        found = super().get_driver_class()
+        if found.__name__ != "LinuxDriver":
+            return found
+        from .line import LineDriver
+
+        return LineDriver
 
     def get_default_screen(self) -> Screen[None]:
         return Main(id="_default")

@@ -6,6 +6,7 @@ Paints what the YAML says before anything else is looked at.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import os
 import sys
@@ -101,7 +102,8 @@ def run_console(
     app = ConsoleApp(late, first, options, now=lambda: clock.now_ms() / 1000)
     code = app.run()
     if late.real is not None:
-        _farewell(late.real)
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            _farewell(late.real)
     return code if isinstance(code, int) else app.return_code or EXIT_OK
 
 
