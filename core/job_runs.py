@@ -18,7 +18,7 @@ from .plain_json import from_plain
 from .reachability import Reachability
 from .run_stats import usual_of, usual_of_runs, usual_of_tasks
 from .runs import Run, TaskOutput, TaskRun
-from .state import RunSummary
+from .state import RunSummary, Usual
 from .watchlist import Shown, Watchlist
 from .workspace import WorkspaceError
 from .world import World
@@ -145,12 +145,16 @@ class JobRuns:
         runs = await world.open_workspace().runs_of(resource.id, limit)
         self._reach.good()
         history = tuple(summary_of(run) for run in runs)
-        past = await world.journal.durations(ref) if world.journal is not None else ()
-        usual = usual_of(past) or usual_of_runs(runs)
+        usual = await self._usual(ref) or usual_of_runs(runs)
         world.status(ref, history=history, usual=usual, **_progress(runs))
         for run in runs:
             await self._record(ref, run)
         return runs
+
+    async def _usual(self, ref: str) -> Usual | None:
+        """How long a job usually takes, by the journal."""
+        journal = self._world.journal
+        return usual_of(await journal.durations(ref)) if journal is not None else None
 
     async def _load_usual(self, ref: str) -> None:
         """How long each task of a job usually takes, by the journal and the past runs that are loaded."""
@@ -240,6 +244,8 @@ class JobRuns:
             if before is None or before.state.active:
                 world.spawn(self._catch_up_nested(run), "nested runs")
             await self._record(ref, run)
+            if (usual := await self._usual(ref)) is not None:
+                world.status(ref, usual=usual)
             self._gone.pop(run.run_id, None)
             waiting = self._waiting.pop(run.run_id, ())
             for told in waiting:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dbops_tui.core.bundle_load import load_bundle
-from dbops_tui.core.clock import ScaledClock
+from dbops_tui.core.clock import ScaledClock, SimulatedClock
 from dbops_tui.core.engine import Engine
 from dbops_tui.tui.app import ConsoleApp, Options
 from engine_world import CLOCK, CONFIG, SCALE, sample
@@ -40,7 +40,8 @@ async def played(
         bundle = load_bundle(place.root, target, place.env)
         clock = ScaledClock(CLOCK)
         engine = Engine(bundle, env=place.env, config=replace(CONFIG, **changes), target=target, clock=clock)
-        app = ConsoleApp(engine, engine.state, Options(clock=False))
+        shown = SimulatedClock(box.control("GET", "clock")["now_ms"], scale)
+        app = ConsoleApp(engine, engine.state, Options(clock=False), now=lambda: shown.now_ms() / 1000)
         async with app.run_test(size=SIZE) as pilot:
             await until(pilot, lambda: engine.state.identity.resolved)
             await pilot.press("d", *([*target, "enter"] if target == "prod" else ["y"]))

@@ -9,6 +9,7 @@ from typing import Any
 import fake_states
 from console_play import SIZE, go_to, played, resources, said, until
 from dbops_tui.core.engine import Engine
+from dbops_tui.core.run_stats import LEAST_RUNS
 from dbops_tui.core.runs import Outcome, Run, RunState, TaskOutput
 from dbops_tui.tui.app import ConsoleApp
 from dbops_tui.widgets.glyphs import UNICODE
@@ -428,3 +429,25 @@ async def test_nested_runs_and_updates_that_went_well_are_loaded_when_they_are_o
         await pilot.press("right")
         await until(pilot, lambda: "rows" in line(app, "✓ live_orders_raw"))
         assert "5/5 flows" in line(app, "refresh_orders_live")
+
+
+async def test_a_run_that_takes_longer_than_those_before_it_says_so(tmp_path: Path) -> None:
+    async with played(tmp_path, healthy=True, scale=100) as (pilot, app, engine, box):
+        await go_to(pilot, app, "jobs.silver_refresh")
+        last = ""
+        for _ in range(LEAST_RUNS):
+            await pilot.press("x", "y")
+            last = (await ended(pilot, engine, but=last)).run_id
+            assert "than usual" not in screen_text(app)
+        # The workspace stands still while its run is under way, and the time of those who wait for it goes on.
+        box.control("POST", "clock", {"freeze": True})
+        await pilot.press("x", "y")
+        await until(pilot, lambda: engine.state.run is not None and engine.state.run.run_id != last)
+        advance(box, 10)
+        await pilot.press("2", "C")
+        await until(pilot, lambda: "longer than usual" in line(app, "◉ refresh_orders"))
+        await until(pilot, lambda: ", slow" in line(app, "◉ silver_refresh"))
+        box.control("POST", "clock", {"freeze": False})
+        run = await ended(pilot, engine, but=last)
+        assert run.state.outcome is Outcome.SUCCEEDED
+        await until(pilot, lambda: "slow" not in line(app, "✓ silver_refresh"))

@@ -155,18 +155,19 @@ class ResourcePage(OutlinePage[Item]):
             return glyphs.quiet, "faint", (word or layer, "faint")
         sign, role = state_look(last.state, glyphs)
         running = last.state.active and last.state.outcome is not Outcome.QUEUED
+        end = last.end_ms or (look.now_ms if last.state.active else 0)
+        elapsed = max(0, end - last.start_ms) if last.start_ms else 0
+        usual = status.usual if status is not None and last.state.active and elapsed >= 60_000 else None
+        if usual is not None:
+            from ..core.run_stats import longer_than_usual  # here, because the first paint needs none
+
+            if longer_than_usual(elapsed, usual):
+                return sign, role, (f"{_slow(elapsed)}, slow", "warn")
         if running and status is not None and status.progress is not None and status.progress[1]:
             done, total = status.progress
             return sign, role, (f"{done}/{total} {status.progress_unit}".strip(), role)
-        end = last.end_ms or (look.now_ms if last.state.active else 0)
-        elapsed = max(0, end - last.start_ms) if last.start_ms else 0
         if last.state.active:
-            usual = status.usual if status is not None else None
-            if usual is not None and elapsed >= 60_000:
-                from ..core.run_stats import longer_than_usual  # here, because the first paint needs none
-
-                if longer_than_usual(elapsed, usual):
-                    return sign, role, (f"{_slow(elapsed)}, slow", "warn")
+            if usual is not None:
                 return sign, role, (f"{_slow(elapsed)} of ~{brief(usual.median_ms)}", role)
             # Why it is queued has no room here: the run says it.
             words = state_words(last.state) if running else str(last.state.outcome.value)
