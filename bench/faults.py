@@ -31,6 +31,7 @@ TESTS = Path(__file__).resolve().parents[1] / "tests"
 sys.path.insert(0, str(TESTS))
 
 import fault_bytes  # noqa: E402
+import fault_console  # noqa: E402
 import fault_files  # noqa: E402
 import fault_guarded  # noqa: E402
 import fault_journal  # noqa: E402
@@ -174,6 +175,17 @@ def signals(tally: Tally, folder: Path, share: float) -> None:
                 tally.killed("CLI outlives us", outlived)
 
 
+def consoles(tally: Tally, folder: Path, share: float) -> None:
+    """Consoles in a terminal that are killed with a loop under way, in each way at each of these instants."""
+    with open_yard(folder) as yard, heal_server(folder / "heals", console=True) as server:
+        step = max(1, round(1 / share))
+        for way in (*fault_console.WAYS, fault_console.CLOSED):
+            for point, number in fault_console.INSTANTS[::step]:
+                found = fault_console.killed(yard, server, way, point, number)
+                if found is not None:
+                    tally.killed(f"console: {way}", found)
+
+
 def owners(tally: Tally, folder: Path, share: float, races: int) -> None:
     """Two who want the same loop at once: who wins is chance, so that each race is run many times."""
     with _both(folder) as (yard, server):
@@ -287,6 +299,7 @@ def parts() -> dict[str, Part]:
             )
     found["soak"] = soak
     found["signals"] = signals
+    found["console kills"] = consoles
     found["owners"] = lambda tally, folder, share: owners(tally, folder, share, RACES)
     found["planted faults"] = planted
     found["bytes, secrets, journals, files, places, times"] = hostile

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from .json_values import flag, ident, mapping, message, objects, pairs, shown, text, whole
@@ -109,16 +110,24 @@ def parse_state(raw: Mapping[str, Any], *, end_ms: int = 0) -> RunState:
         # An unknown word, or none: only what cannot be said of an active run proves the end.
         ended = ended or old_life in _ENDED or code in _BY_CODE or result in _BY_RESULT or end_ms > 0
     outcome = _end(code, kind, result, life, old_life) if ended else _ACTIVE.get(life, Outcome.UNKNOWN)
-    return RunState(
-        outcome,
-        life,
-        result,
-        code,
-        kind,
-        message(details.get("message")) or message(old.get("state_message")),
-        "" if ended else _queue_reason(queue, old),
-        ended=ended,
+    return _the_same(
+        RunState(
+            outcome,
+            life,
+            result,
+            code,
+            kind,
+            message(details.get("message")) or message(old.get("state_message")),
+            "" if ended else _queue_reason(queue, old),
+            ended=ended,
+        )
     )
+
+
+@lru_cache(500)
+def _the_same(state: RunState) -> RunState:
+    """One object for equal states: of hundreds of runs and their tasks, nearly all are in one of a few."""
+    return state
 
 
 def _end(code: str, kind: str, result: str, life: str, old_life: str) -> Outcome:

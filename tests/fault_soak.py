@@ -11,6 +11,7 @@ import heapq
 import math
 import os
 import random
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -38,6 +39,7 @@ CONFIG = Config(watch=False)  # nobody edits; the rest as the product is set
 STEP = 4.0  # seconds that time moves on at least; less than what counts as a machine that slept
 PATIENCE = 1.0  # seconds of the machine, for what itself waits for the clock
 CONNECTIONS = 8  # to the workspace, that may be kept open
+PAST = 11  # runs of each before
 MOST_GROWTH_MB = 5.0  # after the first hour
 MOST_JOURNAL_MB = 50.0
 EVENTS = 60_000  # of 2.4 kB
@@ -287,6 +289,7 @@ async def day(yard: Yard, hours: int, resources: int) -> tuple[list[Held], Count
     place = yard.lay(bundle_of(resources - pipelines, pipelines))
     box = yard.box
     box.control("POST", "clock", {"freeze": True})
+    past(place)
     clock = SteppedClock(box.control("GET", "clock")["now_ms"])
     held = [await at_rest(0, place)]
     engine = Engine(load_bundle(place.root, "", place.env), env=place.env, config=CONFIG, clock=clock)
@@ -294,7 +297,6 @@ async def day(yard: Yard, hours: int, resources: int) -> tuple[list[Held], Count
     async with app.run_test(size=SIZE) as pilot:
         one = Day(box, clock, engine, app, pilot, random.Random(7), hours)
         await one.wait_for(lambda: engine.state.identity.resolved)
-        await engine.deploy()
         await one.wait_for(lambda: all(r.id for r in engine.world.bundle.resources) and not engine.state.busy)
         plan(one)
         for hour in range(1, hours + 1):
@@ -306,6 +308,22 @@ async def day(yard: Yard, hours: int, resources: int) -> tuple[list[Held], Count
     held.append(await at_rest(hours + 1, place))
     box.control("POST", "clock", {"freeze": False})
     return held, one.done
+
+
+def past(place: Sample) -> None:
+    """The bundle is deployed, and everything in it has run several times before the console is opened."""
+    box = place.box
+    words = [place.env["DATABRICKS_CLI_PATH"], "bundle", "deploy", "-t", "dev"]
+    subprocess.run(words, cwd=place.root, env=place.env, check=True, capture_output=True)
+    found = box.control("GET", "state")
+    for _ in range(PAST):
+        for job_id in found["jobs"]:
+            box.call("POST", "/api/2.2/jobs/run-now", {"job_id": job_id})
+        for pipeline_id in found["pipelines"]:
+            box.call("POST", f"/api/2.0/pipelines/{pipeline_id}/updates", {})
+        for _ in range(4):
+            box.control("POST", "clock", {"advance_ms": 900_000})
+            box.get("/api/2.2/jobs/runs/list", limit=1)
 
 
 def plan(one: Day) -> None:
