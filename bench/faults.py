@@ -32,11 +32,13 @@ sys.path.insert(0, str(TESTS))
 
 import fault_bytes  # noqa: E402
 import fault_console  # noqa: E402
+import fault_edits  # noqa: E402
 import fault_files  # noqa: E402
 import fault_guarded  # noqa: E402
 import fault_journal  # noqa: E402
 import fault_kills  # noqa: E402
 import fault_plants  # noqa: E402
+import fault_random  # noqa: E402
 import fault_requests  # noqa: E402
 import fault_secrets  # noqa: E402
 import fault_soak  # noqa: E402
@@ -49,6 +51,9 @@ from planted_faults import PLANTS  # noqa: E402
 RANDOM_KILLS = 300  # of jobs and pipelines together
 RACES = 54  # of two resumers, and as many of a resumer with a live owner
 WALS = 1_000
+ORDERS, STEPS = 2_000, 80  # of events, of each kind
+TEXTS = 10_000
+STORMS = 5  # of each kind of edits
 SOAK = (24, 300)  # virtual hours, resources
 SHORT_SOAK = (3, 60)  # where only a share is asked for
 AT_ONCE = 4  # parts side by side: a loop mostly waits
@@ -233,6 +238,32 @@ def hostile(tally: Tally, folder: Path, share: float) -> None:
         tally.case(case)
 
 
+def edits(tally: Tally, folder: Path, share: float) -> None:
+    """Storms of edits under an engine that redeploys by itself."""
+
+    async def play(yard: Yard) -> None:
+        async for case in fault_edits.edits(yard, random.Random(9), max(1, round(STORMS * share))):
+            tally.case(case)
+
+    with open_yard(folder) as yard:
+        asyncio.run(play(yard))
+
+
+def by_chance(tally: Tally, folder: Path, share: float) -> None:
+    """Orders of events, texts that look like markup, and hostile bundles."""
+
+    async def play() -> None:
+        async for case in fault_random.marked_up(random.Random(4), round(TEXTS * share)):
+            tally.case(case)
+
+    for case in (
+        *fault_random.machine(round(ORDERS * share), STEPS),
+        *fault_random.hostile_bundles(_own(folder, "bundles"), random.Random(2), max(2, round(20 * share))),
+    ):
+        tally.case(case)
+    asyncio.run(play())
+
+
 def soak(tally: Tally, folder: Path, share: float) -> None:
     """A day of the console, and a journal that is written to as in months."""
     hours, resources = SOAK if share == 1 else SHORT_SOAK
@@ -300,6 +331,8 @@ def parts() -> dict[str, Part]:
     found["soak"] = soak
     found["signals"] = signals
     found["console kills"] = consoles
+    found["edits"] = edits
+    found["orders, texts and bundles by chance"] = by_chance
     found["owners"] = lambda tally, folder, share: owners(tally, folder, share, RACES)
     found["planted faults"] = planted
     found["bytes, secrets, journals, files, places, times"] = hostile

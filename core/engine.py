@@ -35,6 +35,8 @@ class Engine(ActingAlone):
         self._watcher: SourceWatcher | None = None
         self._poller_task: asyncio.Task[object] | None = None
         self._closed = False
+        self._redeploying = asyncio.Lock()
+        self._redeploy_waits = False
         self.login_program: LoginProgram | None = None  # runs `databricks auth login` in the terminal
         self.first_wish: Callable[[], Awaitable[None]] | None = None  # done once it is known who acts where
 
@@ -153,10 +155,15 @@ class Engine(ActingAlone):
             world.spawn(self._deploy_by_itself(), "deploy")
 
     async def _deploy_by_itself(self) -> None:
-        try:
-            await self._deploy_alone(confirmed="", automatic=True)
-        except Refused as refused:
-            self.world.hold(f"not deployed by itself: {refused.reason}")
+        if self._redeploy_waits:
+            return  # the one that waits takes along what has been edited until it begins
+        self._redeploy_waits = True
+        async with self._redeploying:
+            self._redeploy_waits = False
+            try:
+                await self._deploy_alone(confirmed="", automatic=True)
+            except Refused as refused:
+                self.world.hold(f"not deployed by itself: {refused.reason}")
 
     # --- fixes and what they teach -----------------------------------------------------------------------------------
 

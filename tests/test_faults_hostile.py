@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import fault_bytes
+import fault_edits
 import fault_files
 import fault_guarded
 import fault_journal
+import fault_random
 import fault_secrets
 import fault_time
 import pytest
@@ -43,6 +45,19 @@ async def test_no_payload_comes_past_the_last_net_of_the_console_or_the_lines_of
     assert unheld([case async for case in fault_bytes.through_cli(found[::24])]) == []
 
 
+async def test_no_text_that_looks_like_markup_is_taken_for_it() -> None:
+    assert unheld([case async for case in fault_random.marked_up(random.Random(6), 120)]) == []
+
+
+def test_no_bundle_hangs_or_breaks_its_reader(tmp_path: Path) -> None:
+    assert unheld(fault_random.hostile_bundles(tmp_path, random.Random(6), 4)) == []
+
+
+@pytest.mark.parametrize("storm", ["saved while a deploy is under way", "half a file", "a checkout"])
+async def test_what_is_deployed_by_itself_is_what_is_on_disk_however_it_was_written(yard: Yard, storm: str) -> None:
+    assert unheld([case async for case in fault_edits.edits(yard, random.Random(6), only=(storm,))]) == []
+
+
 async def test_no_secret_is_read_anywhere(tmp_path: Path) -> None:
     assert unheld([case async for case in fault_secrets.all_secrets(tmp_path, dict(os.environ), 2)]) == []
 
@@ -54,7 +69,7 @@ async def test_a_journal_in_trouble_refuses_the_act_and_throws_nothing_away(tmp_
 
 
 async def test_a_damaged_wal_leaves_a_prefix(tmp_path: Path) -> None:
-    assert unheld([case async for case in fault_journal.damaged(tmp_path, random.Random(8), 60)]) == []
+    assert unheld([case async for case in fault_journal.damaged(tmp_path, random.Random(8), 200)]) == []
 
 
 async def test_where_nothing_may_be_changed_no_act_by_any_way_changes_anything(yard: Yard) -> None:
