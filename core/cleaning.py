@@ -16,7 +16,7 @@ from .cli_words import CliProblem
 from .guard import Refused
 from .identifying import Identifying
 from .profiles import same_host
-from .state import Identity
+from .state import Identity, LoopView
 from .truth import Truth
 from .world import World
 
@@ -88,8 +88,11 @@ class Cleaning:
             past_runs={},
             past_updates={},
             cleanup="",
+            loop=LoopView(),
         )
         await self._identifying.decide()
+        if world.guard.production() and not world.config.auto_in_production:
+            world.store.set(auto=False)
         here = world.state.identity
         moved = not same_host(here.host, old.host) if here.host and old.host else here.profile != old.profile
         if deployed and (before.target != bundle.target or moved):

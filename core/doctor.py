@@ -131,9 +131,10 @@ def _python(subject: Subject) -> Finding:
     found = f"Python {sys.version_info[0]}.{sys.version_info[1]}.{sys.version_info[2]}"
     wrong = []
     try:
-        pinned = [line.split(";")[0].split("==") for line in requires("dbops-tui") or [] if "==" in line.split(";")[0]]
+        needed = [line.partition(";") for line in requires("dbops-tui") or []]
+        pinned = [line.split("==") for line, _, when in needed if "==" in line and "extra" not in when]
         for name, wanted in pinned:
-            if "extra" not in name and version(name.strip()) != wanted.strip():
+            if version(name.strip()) != wanted.strip():
                 wrong.append(f"{name.strip()} {version(name.strip())} in place of {wanted.strip()}")
     except PackageNotFoundError as error:
         return "warning", f"{found}; {error.name} is not installed as a package", "pip install dbops-tui"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+FLOW_DONE = frozenset({"COMPLETED", "EXCLUDED", "IDLE"})  # nothing is left to do and nothing went wrong
 UPDATE_ENDED = frozenset({"COMPLETED", "FAILED", "CANCELED"})
 
 

@@ -74,7 +74,10 @@ class LoopRecord:
 
 
 def hypothesis(record: LoopRecord) -> tuple[str, Diagnosis | None]:
-    """One sentence on the root cause, from the diagnoses of the last round that has any; None where none is known."""
+    """One sentence on the root cause, from the diagnoses of the last round that has any; None where none is known.
+
+    The sentence is empty where nothing failed.
+    """
     for round_ in reversed(record.rounds):
         found = [error.diagnosis for error in round_.errors if error.diagnosis is not None]
         known = [d for d in found if d.cause != "unknown"]
@@ -91,6 +94,8 @@ def hypothesis(record: LoopRecord) -> tuple[str, Diagnosis | None]:
         }
         again = " It was there in an earlier round too, so what was tried did not reach it." * (best.cause in earlier)
         return f"{best.title}: {best.explanation}{again}", best
+    if not any(round_.errors for round_ in record.rounds):
+        return "", None
     return "No row of the matrix knows these errors; the evidence is quoted above as it came.", None
 
 
@@ -118,7 +123,8 @@ def to_markdown(record: LoopRecord) -> str:
         for fix in round_.fixes:
             lines += _fix_lines(fix)
     sentence, best = hypothesis(record)
-    lines += ["## Root cause, as far as it is known", "", sentence, ""]
+    if sentence:
+        lines += ["## Root cause, as far as it is known", "", sentence, ""]
     if best is not None:
         lines += [f"Row `{best.row}`, confidence {best.confidence:.0%}.", ""]
         lines += _quote("\n".join(f"line {e.line}: {e.text}" for e in best.evidence[:3]))

@@ -154,13 +154,16 @@ def test_watch_follows_the_latest_run_to_its_end_and_its_status_is_that_of_the_r
 ) -> None:
     place = sample(box, tmp_path, healthy=True)
     never = call(place, "watch", "orchestrator")
-    assert never.returncode == 4
+    assert never.returncode == 1
     assert "not deployed" in never.stderr
     assert never.stderr.splitlines() == [
         "dbops-tui: jobs.orchestrator is not deployed to this target",
         "  dbops-tui heal orchestrator -t dev",
     ]
     call(place, "heal", "orchestrator")
+    gone = call(place, "watch", "orchestrator", "--run-id", "5", "--json")
+    assert gone.returncode == 1, "a run that is not there is not waited for"
+    assert lines(gone.stdout)[-1]["code"] == "no_run"
     good = call(place, "watch", "orchestrator", "--json")
     told = lines(good.stdout)
     assert good.returncode == 0, good.stderr

@@ -52,7 +52,7 @@ def test_a_pipeline_task_opens_the_update_it_started_in_the_order_of_its_flows()
     state = fake_states.nightly()
     _, lines = run_lines(state.run, child_updates=state.child_updates)
     at = lines.index(line_with(lines, "orders_dlt"))
-    assert "update u-7743aa 3/3 flows" in lines[at]
+    assert "update u-7743aa 1/3 flows" in lines[at]
     assert [line.split()[1] for line in lines[at + 1 : at + 4]] == ["bronze.orders", "silver.orders", "gold.daily"]
     assert "✗ silver.orders" in lines[at + 2]
     assert "42.0k rows" in lines[at + 2]

@@ -66,6 +66,14 @@ async def test_where_all_is_well_nothing_is_a_problem(subject: Subject) -> None:
     assert texts["workspace"] == "https://dev.example.com answers you@example.com"
 
 
+async def test_what_only_an_extra_needs_is_not_missed(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = ["pyyaml>=6", 'nosuchtool==1.0; extra == "lint"']
+    monkeypatch.setattr("importlib.metadata.requires", lambda name: needed)
+    assert (await check(subject, "python")).status == "ok"
+    needed.append("pyyaml==0.1")
+    assert "in place of 0.1" in (await check(subject, "python")).text
+
+
 async def test_a_missing_cli_says_how_to_get_it(subject: Subject) -> None:
     async def missing() -> tuple[int, ...]:
         raise CliProblem("the Databricks CLI is not installed", "brew install databricks")

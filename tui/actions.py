@@ -129,7 +129,10 @@ def _fixable(scene: Scene) -> str:
     fixes = scene.state.fixes
     if not fixes:
         return "there is no fix to apply"
-    if scene.fix >= len(fixes) or (fixes[scene.fix].patch is None and fixes[scene.fix].command is None):
+    if scene.fix >= len(fixes):
+        return "this fix is done by hand"
+    fix = fixes[scene.fix]
+    if fix.patch is None and not (fix.kind == "run" and fix.resource_key):
         return "this fix is done by hand"
     return _locked(scene)
 

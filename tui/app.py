@@ -399,7 +399,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
     def go_to_tab(self, tab: str) -> None:
         """Show another tab of pane 4."""
         if tab in dict(TABS):
-            self.panes.tab = tab
+            self.panes.open_tab(tab)
             self.refresh_scene()
 
     def on_bar_pressed(self, event: Bar.Pressed) -> None:

@@ -19,7 +19,7 @@ from ..core.pipelines import Update
 from ..core.run_stats import partial_success
 from ..core.runs import Run
 from . import headless
-from .exits import EXIT_BLOCKED, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
+from .exits import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from .headless import Headless, Interrupted
 from .keys import refs_of
 from .place import Place, Stop, open_place, said, stop_of
@@ -77,7 +77,7 @@ async def _follow(engine: Engine, ref: str, run_id: str, ended: asyncio.Future[R
             f"{ref} is not deployed to this target",
             f"dbops-tui heal {_key(ref)}{_target(engine)}",
             code="not_deployed",
-            exit_code=EXIT_BLOCKED,
+            exit_code=EXIT_FAILED,
         )
     workspace, url = engine.world.open_workspace(), ""
     if not run_id and resource is not None:
@@ -99,7 +99,12 @@ async def _follow(engine: Engine, ref: str, run_id: str, ended: asyncio.Future[R
         if not ended.done():
             ended.set_result(found)
 
-    await (engine.updates if pipeline else engine.jobs).follow(ref, run_id, told)
+    def gone(reason: str) -> None:
+        if not ended.done():
+            fix = f"dbops-tui watch {_key(ref)}{_target(engine)}"
+            ended.set_exception(Stop(f"{ref}: {reason}", fix, code="no_run", exit_code=EXIT_FAILED))
+
+    await (engine.updates if pipeline else engine.jobs).follow(ref, run_id, told, gone)
     await ended
 
 

@@ -85,7 +85,7 @@ class Loading:
         if resource.type in ("jobs", "pipelines"):
             status = app.state.statuses.get(resource.ref)
             last = status.history[0] if status is not None and status.history else None
-            seen = f"{last.id} {last.state.active}" if last is not None else ""
+            seen = f"{last.id} {last.state.outcome} {last.end_ms}" if last is not None else ""
             if self._history_of.get(resource.ref) != seen:
                 self._history_of.pop(resource.ref, None)
                 self._history_of[resource.ref] = seen
@@ -107,8 +107,7 @@ class Loading:
         app = self._app
         diagnosis, bundle = app.panes.diagnosis.diagnosis, app.state.bundle
         location = diagnosis.location if diagnosis is not None else None
-        known = bundle is not None and location is not None
-        wanted = (bundle.root, location, app.state.pending_files) if bundle is not None and known else None
+        wanted = (location, _stamp(bundle.root, location.file)) if bundle and location else None
         if wanted == self._excerpt_of:
             return
         self._excerpt_of = wanted
@@ -120,3 +119,14 @@ class Loading:
 
         self._app.panes.excerpt = await asyncio.to_thread(read_excerpt, root, file, line)
         self._app.refresh_scene()
+
+
+def _stamp(root: Path, name: str) -> tuple[int, int]:
+    """What changes whenever a file of the bundle is written. The name may be any text."""
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        return (0, 0)
+    try:
+        found = (root / name).stat()
+    except (OSError, ValueError):
+        return (0, 0)
+    return (found.st_mtime_ns, found.st_size)

@@ -408,7 +408,6 @@ class Looking(LookingAtEvents):
         if not running and not app.scene().looping:
             app.exit(0)
             return
-        running = running or ("the loop: its next start goes on where it stands",)
         host = host_name(app.state.identity.host) or "the workspace"
         self.open_dialog(QuitDialog(running, host), lambda yes: app.exit(0, message=_goes_on(running)))
 

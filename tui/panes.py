@@ -129,11 +129,13 @@ class Panes:
         self.resources.show(state.bundle, state.statuses, state.focus, self.partly)
         notes = self._notes_of(state.diagnoses)
         runs = (self.run, self.run_timeline) if self.tab == "timeline" else (self.run,)
+        status = state.statuses.get(state.focus)
         parts = Parts(
             *(state.child_runs, state.iterations, state.outputs, notes),
             *(state.child_updates, state.iterations_more, state.task_usual, self.marked),
         )
         for run_page in runs:
+            run_page.awaited = bool(status is not None and status.history)
             run_page.show_parts(state.run, parts, now_ms)
         updates = (self.update, self.update_timeline) if self.tab == "timeline" else (self.update,)
         for update_page in updates:
@@ -228,7 +230,7 @@ class Panes:
         seen = (resource, run, update)
         if len(self._graph_of) == 3 and all(a is b for a, b in zip(seen, self._graph_of, strict=True)):
             return
-        self._graph_of = seen
+        opened, self._graph_of = not self._graph_of, seen
         if update is not None and (run is None or self.is_pipeline(state)):
             self.graph.show(graph_nodes.flow_nodes(update, self.glyphs), nothing="No flow is known of this update yet.")
         elif run is not None:
@@ -238,6 +240,13 @@ class Panes:
             self.graph.show(nodes, nothing="This job declares no tasks.")
         else:
             self.graph.show([], nothing="There is a graph of a job's tasks, and of an update's flows once one has run.")
+        if opened and not elsewhere:
+            # It follows the cursor of the run; from then on the run follows its own.
+            task, update_page = self.task_of_run(state), self.update
+            if task is not None:
+                self.graph.go_to(task.task_key, 8)
+            elif update_page.cursor < update_page.count:
+                self.graph.go_to(update_page.key(update_page.cursor), 8)
 
     def _show_history(self, state: State, resource: Resource | None, now_ms: int) -> None:
         from ..widgets.history import HistoryPage, update_history_lines
@@ -288,6 +297,12 @@ class Panes:
                 found: TaskRun = task
                 return found
         return None
+
+    def open_tab(self, tab: str) -> None:
+        """Show another tab of pane 4."""
+        self.tab = tab
+        if tab == "graph":
+            self._graph_of = ()
 
     def go_to_task(self, name: str, height: int) -> bool:
         """Put the cursor of the run on the task, or that of the update on the flow, of this name."""

@@ -231,11 +231,14 @@ class QuitDialog(Dialog[bool]):
     """Says what goes on running when the console is left."""
 
     def __init__(self, running: Sequence[str], host: str) -> None:
-        lines = [
-            TextLine((("Leaving is safe: nothing is cancelled. This goes on at ", ""), span(host, "b"), (":", ""))),
-            TextLine(),
-            *(TextLine((("  ", ""), span(item)), indent=4) for item in running[:8]),
-        ]
+        if running:
+            lines = [
+                TextLine((("Leaving is safe: nothing is cancelled. This goes on at ", ""), span(host, "b"), (":", ""))),
+                TextLine(),
+                *(TextLine((("  ", ""), span(item)), indent=4) for item in running[:8]),
+            ]
+        else:
+            lines = [TextLine((("Leaving is safe: nothing runs now, and the loop keeps its place.", ""),))]
         if len(running) > 8:
             lines.append(TextLine(((f"  and {len(running) - 8} more", "muted"),)))
         lines += [TextLine(), TextLine((("The next start of dbops-tui here goes on watching.", "muted"),)), TextLine()]

@@ -25,6 +25,7 @@ class RunPage(OutlinePage[RunItem]):
     def __init__(self, *, timeline: bool = False) -> None:
         super().__init__()
         self.timeline = timeline
+        self.awaited = False  # a run is known, and not read yet
         self.run: Run | None = None
         self._nodes = RunNodes()
         self._seen: Parts | None = None
@@ -95,7 +96,7 @@ class RunPage(OutlinePage[RunItem]):
         return [legend(look.glyphs), *lines] if width >= 60 and bar else lines
 
     def empty(self, width: int) -> list[Spans]:
-        return [(("Nothing has run yet.", "muted"),)]
+        return [(("The last run is being read." if self.awaited else "Nothing has run yet.", "muted"),)]
 
     def _columns(self, width: int) -> tuple[int, int, int]:
         """(cells of the label, of the bar, of the note)."""
