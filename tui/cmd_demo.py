@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import shlex
 import sys
+from dataclasses import replace
 
 from ..core.clock import SimulatedClock
 from ..core.config import load_config
@@ -75,7 +77,8 @@ async def play(place: Place, world: DemoWorld) -> int:
     engine.acts.headless = True
     face = Headless(engine, as_json=False)
     cli = "the databricks CLI found here" if world.real_cli else "a stand-in for the databricks CLI"
-    face.words.say(f"{world.title}: {plural(len(world.fixes), 'defect')}, in {world.bundle_dir}, with {cli}.")
+    defects = plural(len(world.fixes), "defect") if world.fixes else "nothing to mend in the source"
+    face.words.say(f"{world.title}: {defects}, in {world.bundle_dir}, with {cli}.")
     person = _Person(engine, world, face)
     engine.subscribe(person.look)
     try:
@@ -86,7 +89,12 @@ async def play(place: Place, world: DemoWorld) -> int:
     await face.close()
     if face.ended is None:
         return EXIT_FAILED
-    face.words.event(face.ended)
+    # The report is in the journal of the demo, where nobody would look for it by its number alone.
+    face.words.event(replace(face.ended, report_id=""))
+    if face.ended.report_id:
+        state = shlex.quote(world.env["DBOPS_STATE_DIR"])
+        where = shlex.quote(str(world.bundle_dir))
+        face.words.say(f"The report: DBOPS_STATE_DIR={state} dbops-tui report --path {where} {face.ended.report_id}")
     if face.ended.outcome == LoopOutcome.ESCALATED:
         print(engine.state.report_markdown)
     return EXIT_OK if face.ended.outcome == LoopOutcome.VERIFIED else EXIT_FAILED
