@@ -57,7 +57,8 @@ def progress_of(run: Run) -> tuple[int, int]:
 
 def summary_of(run: Run) -> RunSummary:
     """The run as one bar of the history strip."""
-    return RunSummary(run.run_id, run.state, run.start_ms, run.end_ms, run.page_url)
+    took_ms = run.elapsed_ms(run.end_ms) if run.end_ms else 0
+    return RunSummary(run.run_id, run.state, run.start_ms, run.end_ms, run.page_url, took_ms)
 
 
 def with_summary(history: tuple[RunSummary, ...], summary: RunSummary, keep: int = 25) -> tuple[RunSummary, ...]:

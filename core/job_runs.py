@@ -204,7 +204,7 @@ class JobRuns:
         past = await journal.durations(ref) if journal is not None else ()
         history = self._world.state.statuses.get(ref)
         if not past and history is not None:
-            past = tuple(s.end_ms - s.start_ms for s in history.history if s.state.succeeded and s.end_ms > s.start_ms)
+            past = tuple(s.duration_ms for s in history.history if s.state.succeeded and s.duration_ms)
         return Forecast.of([ms / 1000 for ms in past]) if past else None
 
     def _with(self, ref: str, run: Run) -> tuple[RunSummary, ...]:
@@ -445,7 +445,7 @@ class JobRuns:
         self._recorded[run.run_id] = None
         newest(self._recorded, KEPT_RECORDED)
         outcome = run.state.outcome.value
-        await journal.add_duration(ref, "", run.run_id, run.end_ms - run.start_ms, outcome, run.end_ms)
+        await journal.add_duration(ref, "", run.run_id, run.elapsed_ms(run.end_ms), outcome, run.end_ms)
         for task in run.tasks:
             if task.end_ms and task.start_ms:
                 took = task.end_ms - task.start_ms

@@ -38,7 +38,7 @@ def usual_of(durations_ms: Iterable[int]) -> Usual | None:
 
 def usual_of_runs(runs: Iterable[Run]) -> Usual | None:
     """How long the successful ones among `runs` took."""
-    return usual_of(run.end_ms - run.start_ms for run in runs if run.state.succeeded and run.end_ms and run.start_ms)
+    return usual_of(run.elapsed_ms(run.end_ms) for run in runs if run.state.succeeded and run.end_ms)
 
 
 def usual_of_tasks(runs: Iterable[Run]) -> dict[str, Usual]:

@@ -174,8 +174,16 @@ class Run:
     parent_task_run_id: str = ""
 
     def elapsed_ms(self, now_ms: int) -> int:
-        """Milliseconds from start to end, or to `now_ms` while it runs; 0 before it started."""
-        return max(0, (self.end_ms or now_ms) - self.start_ms) if self.start_ms else 0
+        """Milliseconds that it ran, to `now_ms` while it does; 0 before it started.
+
+        The time between its end and a repair, in which it waited for somebody, is not its own.
+        """
+        end_ms = self.end_ms or now_ms
+        starts = [item.start_ms for item in self.repairs if item.start_ms]
+        if len(starts) < 2 or not self.start_ms:
+            return max(0, end_ms - self.start_ms) if self.start_ms else 0
+        ends = [item.end_ms or end_ms for item in self.repairs if item.start_ms]
+        return sum(max(0, end - start) for start, end in zip(starts, ends, strict=True))
 
     @property
     def latest_repair_id(self) -> str | None:

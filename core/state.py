@@ -45,6 +45,12 @@ class RunSummary:
     start_ms: int = 0
     end_ms: int = 0
     page_url: str = ""
+    took_ms: int = 0  # where that is known better than by its end, as of a run that waited for a repair
+
+    @property
+    def duration_ms(self) -> int:
+        """How long it ran, once it has ended; 0 before."""
+        return self.took_ms or (max(0, self.end_ms - self.start_ms) if self.end_ms and self.start_ms else 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -566,7 +566,7 @@ async def test_a_run_that_failed_in_few_is_called_partly_at_its_head() -> None:
     app = console(replace(fake_states.nightly(), run=replace(run, tasks=run.tasks[:1])))
     async with app.run_test(size=WIDE) as pilot:
         await pilot.pause()
-        assert "⊖ partly: 236 of 240 iterations 2:35" in screen_text(app)
+        assert "⊖ partly: 236 of 240 iterations 2:25" in screen_text(app)
         await pilot.press("4")
         await pilot.pause()
         text = screen_text(app)

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from dbops_tui.core.changes import summary_of
 from dbops_tui.core.run_stats import (
     Share,
     flakiest,
@@ -18,7 +19,7 @@ from dbops_tui.core.run_stats import (
     usual_of_runs,
     usual_of_tasks,
 )
-from dbops_tui.core.runs import ForEachStats, Outcome, Run, RunState, TaskRun
+from dbops_tui.core.runs import ForEachStats, Outcome, RepairItem, Run, RunState, TaskRun
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,6 +73,20 @@ def test_only_runs_that_succeeded_count_for_what_is_usual() -> None:
     usual = usual_of_runs(runs)
     assert usual is not None
     assert (usual.median_ms, usual.runs) == (62_000, 3)
+
+
+def test_the_time_that_a_failed_run_waited_for_its_repair_is_not_its_own() -> None:
+    parts = (RepairItem("ORIGINAL", "", BAD, 1_000, 31_000), RepairItem("REPAIR", "7", OK, 901_000, 921_000))
+    repaired = replace(run(seconds=920), repairs=parts)
+    assert repaired.elapsed_ms(2_000_000) == 50_000
+    assert summary_of(repaired).duration_ms == 50_000
+    usual = usual_of_runs([repaired, run(seconds=50), run(seconds=50)])
+    assert usual is not None
+    assert usual.p90_ms == 50_000
+    again = replace(
+        repaired, state=RunState(Outcome.RUNNING), end_ms=0, repairs=(parts[0], replace(parts[1], end_ms=0))
+    )
+    assert again.elapsed_ms(911_000) == 40_000
 
 
 def test_each_task_has_its_own_usual() -> None:

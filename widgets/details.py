@@ -57,7 +57,7 @@ def resource_lines(resource: Resource, status: ResourceStatus | None, now_ms: in
         lines += [TextLine(), TextLine((("last runs", "muted+b"),))]
         for run in status.history[:12]:
             sign, role = state_look(run.state, glyphs)
-            took = duration(run.end_ms - run.start_ms) if run.end_ms and run.start_ms else ""
+            took = duration(run.duration_ms) if run.duration_ms else ""
             lines.append(
                 TextLine(
                     (

@@ -155,8 +155,9 @@ class ResourcePage(OutlinePage[Item]):
             return glyphs.quiet, "faint", (word or layer, "faint")
         sign, role = state_look(last.state, glyphs)
         running = last.state.active and last.state.outcome is not Outcome.QUEUED
-        end = last.end_ms or (look.now_ms if last.state.active else 0)
-        elapsed = max(0, end - last.start_ms) if last.start_ms else 0
+        elapsed = last.duration_ms
+        if last.state.active and last.start_ms:
+            elapsed = max(0, look.now_ms - last.start_ms)
         usual = status.usual if status is not None and last.state.active and elapsed >= 60_000 else None
         if usual is not None:
             from ..core.run_stats import longer_than_usual  # here, because the first paint needs none
@@ -185,7 +186,7 @@ def history_strip(
     """The last runs, oldest first, in exactly STRIP cells: height is the duration against the longest, colour the
     state; where colours cannot be told apart a failed run is drawn as its sign."""
     shown = history[:STRIP][::-1]
-    times = [max(0, run.end_ms - run.start_ms) if run.end_ms else 0 for run in shown]
+    times = [run.duration_ms for run in shown]
     longest = max(times, default=0) or 1
     line: list[Span] = [(" " * (STRIP - len(shown)), "")]
     for run, ms in zip(shown, times, strict=True):
