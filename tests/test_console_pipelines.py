@@ -65,16 +65,16 @@ async def test_an_update_that_the_platform_starts_again_is_followed_and_said(tmp
     async with played(tmp_path, "pipeline-retry", scale=60, target="prod") as (pilot, app, engine, box):
         await go_to(pilot, app, LIVE)
         await pilot.press("x", *"prod", "enter")
-        await until(pilot, lambda: engine.state.update is not None)
-        first = engine.state.update
-        assert first is not None
-        await until(pilot, said(app, f"update {first.update_id[:8]} failed; the platform tries again"))
+        await until(pilot, said(app, "failed; the platform tries again"))
+        pipeline = next(resource.id for resource in resources(engine) if resource.ref == LIVE)
+        first = box.get(f"/api/2.0/pipelines/{pipeline}/updates")["updates"][-1]["update_id"]
+        assert f"update {first[:8]} failed" in screen_text(app)
         await until(pilot, said(app, "retried by the platform"))
-        again = await ended(pilot, engine, but=first.update_id)
+        again = await ended(pilot, engine, but=first)
         assert again.cause == "RETRY_ON_FAILURE"
         app.go_to_tab("history")
         await pilot.press("4")
-        await until(pilot, said(app, "2 updates, 1 failed", f"the platform retried {first.update_id[:8]}"))
+        await until(pilot, said(app, "2 updates, 1 failed", f"the platform retried {first[:8]}"))
         assert sum(call.endswith("/updates") for call in mutating(box)) == 1
 
 

@@ -104,7 +104,18 @@ def run_console(
     if late.real is not None:
         with contextlib.suppress(OSError):  # the terminal may be gone
             _farewell(late.real)
+    _let_go_of_a_dead_line()
     return code if isinstance(code, int) else app.return_code or EXIT_OK
+
+
+def _let_go_of_a_dead_line() -> None:
+    """What is left to write would fail as Python ends, and 120 would be the exit status whatever happened."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _engine(
