@@ -107,6 +107,7 @@ class JournalFile:
         elif answer != "wal":
             self._add_note(f"the journal runs in {answer} mode")
         self._db.execute("PRAGMA synchronous=FULL")
+        self._db.execute("PRAGMA cache_size=-500")  # kB; what is read are a few rows by their index
         if self._db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("the file is damaged")
         self._migrate()
