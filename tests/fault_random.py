@@ -131,13 +131,14 @@ async def _in_console(texts: list[str]) -> str:
             # A screen is painted in its own time: only what it never comes to is wrong.
             missing = some
             for _ in range(PAINTS):
+                app.go_to_tab("cli")  # what is news to the console may have opened another
                 await pilot.pause(0.01)
                 shown = "\n".join(screen_lines(app))
                 missing = [text for text in some if inert(text).rstrip() not in shown]
                 if not missing:
                     break
             if missing:
-                return f"{missing[0]!r} is not shown as it is"
+                return f"{missing[0]!r} is not shown as it is, but {shown[:4000]}"
             for strip in app.screen._compositor.render_strips():
                 for segment in strip:
                     meta = segment.style.meta if segment.style is not None else {}
