@@ -340,8 +340,8 @@ def plan(one: Day) -> None:
     jobs = [r.ref for r in found if r.type == "jobs"]
     pipelines = [r.ref for r in found if r.type == "pipelines"]
     # In the first hour somebody looks at everything that there is, so that all of the program is there.
-    for number, each in enumerate((*jobs[:13], *pipelines[:7])):
-        one.at(200.0 + number * 150.0, lambda each=each: one.look_at(each))
+    for number, each in enumerate((*jobs[:26], *pipelines[:14])):
+        one.at(200.0 + number * 80.0, lambda each=each: one.look_at(each))
     one.again(300.0, 900.0, lambda: one.look_at(chance.choice((*jobs, *pipelines))))
     one.again(1000.0, HOUR, lambda: one.act(chance.choice((*jobs, *pipelines))))
     one.again(HOUR, HOUR, one.cancel)
