@@ -144,7 +144,7 @@ class Engine(ActingAlone):
         world = self.world
         bundle = await self.truth.reread()
         pending = tuple(dict.fromkeys((*world.state.pending_files, *files)))
-        world.store.set(pending_files=pending)
+        world.store.set(pending_files=pending, edits=world.state.edits + 1)
         world.emit(SourceChangedEvent(files))
         if any(name in bundle.files or name.endswith((".yml", ".yaml")) for name in files) and not bundle.broken:
             world.spawn(self.truth.ask(), "validate")
@@ -173,8 +173,8 @@ class Engine(ActingAlone):
         if not 0 <= index < len(fixes):
             raise Refused("there is no such fix")
         fix = fixes[index]
-        if fix.patch is None and fix.kind == "run" and fix.resource_key:
-            resource = self.world.resource(fix.resource_key)
+        if fix.patch is None and fix.starts_a_run:
+            resource = self.world.resource(fix.resource_key or "")
             if resource is not None:
                 await self.run(resource.ref, confirmed=confirmed)
                 return

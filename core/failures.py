@@ -20,7 +20,7 @@ from .locating import Clue, locate
 from .pipelines import PipelineEvent, Update
 from .proposals import Context, propose, wrong_name
 from .propose_runs import with_safe_commands
-from .runs import Outcome, Run, TaskOutput, TaskRun
+from .runs import Outcome, Run, TaskOutput, TaskRun, newest_attempts
 from .sources import local_file, one_look
 from .state import Identity
 from .task_sources import files_of, owners_of, task_of
@@ -65,13 +65,8 @@ class Explained:
 
 
 def latest_tasks(run: Run) -> tuple[TaskRun, ...]:
-    """One task run per key: the newest attempt, in the order in which the keys first stand in the reply."""
-    newest: dict[str, TaskRun] = {}
-    for task in run.tasks:
-        held = newest.get(task.task_key)
-        if held is None or task.order >= held.order:
-            newest[task.task_key] = task
-    return tuple(newest.values())
+    """The newest attempt of each task of a run."""
+    return newest_attempts(run.tasks)
 
 
 def failed_tasks(run: Run) -> tuple[TaskRun, ...]:

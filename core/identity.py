@@ -55,7 +55,7 @@ _SKIPPED = frozenset({"node_modules", "venv", "site-packages", "__pycache__", "d
 def resolve(bundle: Bundle, profile: str, env: Mapping[str, str], *, profiles: Profiles | None = None) -> Identity:
     """Host and profile for the bundle's target, or the problem in one sentence; the user is asked of the workspace.
 
-    Raises nothing. The order is that of the CLI (its `cmd/root/bundle.go`): flag, DATABRICKS_CONFIG_PROFILE, the
+    Raises nothing. The order is that of the CLI: flag, DATABRICKS_CONFIG_PROFILE, the
     bundle's own profile or host, the default profile. A secret in the environment counts only for the host beside it.
     """
     profiles = profiles if profiles is not None else read_profiles(env)

@@ -421,6 +421,8 @@ class JobRuns:
         """Hold a run as it was read. Of those that have ended and that nobody waits for, the oldest go."""
         self._last.pop(run.run_id, None)
         self._last[run.run_id] = run
+        if run.state.active:
+            return
         ended = [old for old, held in self._last.items() if not held.state.active and old not in self._waiting]
         for old in ended[:-KEPT_RUNS]:
             if old != self._focused:

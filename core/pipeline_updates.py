@@ -17,7 +17,7 @@ from .event_log import EventLog
 from .events import PipelineEventSeen, RunChanged
 from .failures import Found, of_update
 from .flow_fold import FlowFold
-from .pipelines import FLOW_DONE, PipelineEvent, Update
+from .pipelines import PipelineEvent, Update
 from .poller import Look
 from .reachability import Reachability
 from .runs import Outcome, RunState, TaskRun
@@ -307,8 +307,7 @@ class PipelineUpdates:
         for event in new[max(0, len(new) - TOLD_EVENTS) :]:
             if event.level != "METRICS":
                 world.emit(_seen(watched.ref, event))
-        done = sum(flow.status in FLOW_DONE for flow in update.flows)
-        progress = (done, len(update.flows)) if update.flows and not update.ended else None
+        progress = update.progress if update.flows and not update.ended else None
         held = world.state.statuses.get(watched.ref)
         others = tuple(item for item in (held.history if held else ()) if item.id != update.update_id)
         keep = max(1, world.config.history_runs)

@@ -100,6 +100,11 @@ class Update:
     def failed(self) -> bool:
         return self.state in {"FAILED", "CANCELED"}
 
+    @property
+    def progress(self) -> tuple[int, int]:
+        """(flows that have done their work, flows)."""
+        return sum(flow.status in FLOW_DONE for flow in self.flows), len(self.flows)
+
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:

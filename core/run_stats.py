@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from .runs import Outcome, Run, RunState, TaskRun
+from .runs import Outcome, Run, RunState, TaskRun, newest_attempts
 from .state import Usual
 
 ENOUGH_PERCENT = 90.0  # of the items, for a partial success to be a warning
@@ -259,7 +259,7 @@ def partial_success(
         return None
     if run.state.outcome not in (Outcome.FAILED, Outcome.SUCCEEDED_WITH_FAILURES):
         return None
-    latest = _latest(run.tasks)
+    latest = newest_attempts(run.tasks)
     if run.state.outcome is Outcome.SUCCEEDED_WITH_FAILURES:
         tasks = _share_of_tasks(latest, "tasks")
         return tasks if tasks.enough(percent) else None
@@ -304,12 +304,3 @@ def _together(shares: Sequence[Share]) -> Share | None:
         units.pop() if len(units) == 1 else "items",
         tuple(name for share in shares for name in share.failed),
     )
-
-
-def _latest(tasks: Iterable[TaskRun]) -> list[TaskRun]:
-    newest: dict[str, TaskRun] = {}
-    for task in tasks:
-        held = newest.get(task.task_key)
-        if held is None or task.order >= held.order:
-            newest[task.task_key] = task
-    return list(newest.values())

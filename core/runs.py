@@ -5,6 +5,7 @@ Never talks to the network. Unknown states are kept as they come and count as ac
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -138,6 +139,16 @@ class TaskRun:
     def elapsed_ms(self, now_ms: int) -> int:
         """Milliseconds from start to end, or to `now_ms` while it runs; 0 before it started."""
         return max(0, (self.end_ms or now_ms) - self.start_ms) if self.start_ms else 0
+
+
+def newest_attempts(tasks: Iterable[TaskRun]) -> tuple[TaskRun, ...]:
+    """One task run per key: the newest attempt, in the order in which the keys first stand."""
+    newest: dict[str, TaskRun] = {}
+    for task in tasks:
+        held = newest.get(task.task_key)
+        if held is None or task.order >= held.order:
+            newest[task.task_key] = task
+    return tuple(newest.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,6 +167,7 @@ class State:
     cli_lines: tuple[CliLine, ...] = ()
     busy: str = ""  # the command that runs now, e.g. "bundle deploy"
     pending_files: tuple[str, ...] = ()  # edited since the last deploy
+    edits: int = 0  # how often the source was seen edited
     next_poll_at: float | None = None  # monotonic seconds
     stale: Stale | None = None
     signed_out: bool = False

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 FixKind = Literal["edit", "yaml", "run", "grant", "auth", "retry", "destructive", "manual"]
+_PROGRAMS = frozenset({"az", "databricks", "dbops-tui", "dbt", "git", "nc", "pip"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,16 @@ class Fix:
     def destructive(self) -> bool:
         """Whether it can lose data or state; such a fix is never run without a typed confirmation."""
         return self.kind == "destructive"
+
+    @property
+    def starts_a_run(self) -> bool:
+        """Whether to apply it is to run another resource of the bundle."""
+        return self.kind == "run" and bool(self.resource_key)
+
+    @property
+    def in_a_shell(self) -> bool:
+        """Whether `command` is typed into a shell; else it is a line of code or SQL."""
+        return (self.command or "").partition(" ")[0] in _PROGRAMS
 
 
 @dataclass(frozen=True, slots=True)

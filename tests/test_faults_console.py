@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from fault_harness import Yard, open_yard
+from fault_harness import Yard
 from heal_server import HealServer, heal_server
 
 pytest.importorskip("pty")
@@ -15,12 +15,6 @@ fault_console = pytest.importorskip("fault_console")
 
 pytestmark = [pytest.mark.pty, pytest.mark.skipif(not hasattr(os, "fork"), reason="consoles are forked")]
 HERE = (("run started, not told", 1), ("files written", 1))
-
-
-@pytest.fixture(scope="module")
-def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
-    with open_yard(tmp_path_factory.mktemp("yard")) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -17,16 +17,10 @@ import fault_secrets
 import fault_time
 import pytest
 from fault_cases import unheld
-from fault_harness import Yard, open_yard
+from fault_harness import Yard
 from heal_server import HealServer, heal_server
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the sandbox of faults is forked")
-
-
-@pytest.fixture(scope="module")
-def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
-    with open_yard(tmp_path_factory.mktemp("yard")) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import fault_kills
 import pytest
-from fault_harness import JOBS, PIPELINES, Yard, open_yard
+from fault_harness import JOBS, PIPELINES, Yard
 from fault_kills import Killed
 from fault_requests import WAYS, faulty
 from heal_server import HealServer, heal_server
@@ -22,12 +22,6 @@ POINTS_HERE = (
     *("run started, not told", "run's end told", "files written", "fixer has ended", "end saved"),
 )
 STARTS = ["reset after", "504 after"]  # what became of a start nobody knows, or only we do not
-
-
-@pytest.fixture(scope="module")
-def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
-    with open_yard(tmp_path_factory.mktemp("yard")) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import fault_plants
 import pytest
-from fault_harness import Yard, open_yard
+from fault_harness import Yard
 from heal_server import HealServer, heal_server
 from planted_faults import PLANTS
 
@@ -17,12 +17,6 @@ LONG = (
     *("no intent row", "no mark on children", "state not saved", "stop kills", "silence is failure", "no back-off"),
     *("runs kept", "connections kept", "tasks kept", "journal not pruned"),
 )
-
-
-@pytest.fixture(scope="module")
-def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
-    with open_yard(tmp_path_factory.mktemp("yard")) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -129,10 +129,8 @@ def _fixable(scene: Scene) -> str:
     fixes = scene.state.fixes
     if not fixes:
         return "there is no fix to apply"
-    if scene.fix >= len(fixes):
-        return "this fix is done by hand"
-    fix = fixes[scene.fix]
-    if fix.patch is None and not (fix.kind == "run" and fix.resource_key):
+    fix = fixes[scene.fix] if scene.fix < len(fixes) else None
+    if fix is None or (fix.patch is None and not fix.starts_a_run):
         return "this fix is done by hand"
     return _locked(scene)
 

@@ -107,7 +107,7 @@ class Loading:
         app = self._app
         diagnosis, bundle = app.panes.diagnosis.diagnosis, app.state.bundle
         location = diagnosis.location if diagnosis is not None else None
-        wanted = (location, _stamp(bundle.root, location.file)) if bundle and location else None
+        wanted = (bundle.root, location, app.state.edits) if bundle and location else None
         if wanted == self._excerpt_of:
             return
         self._excerpt_of = wanted
@@ -119,14 +119,3 @@ class Loading:
 
         self._app.panes.excerpt = await asyncio.to_thread(read_excerpt, root, file, line)
         self._app.refresh_scene()
-
-
-def _stamp(root: Path, name: str) -> tuple[int, int]:
-    """What changes whenever a file of the bundle is written. The name may be any text."""
-    if Path(name).is_absolute() or ".." in Path(name).parts:
-        return (0, 0)
-    try:
-        found = (root / name).stat()
-    except (OSError, ValueError):
-        return (0, 0)
-    return (found.st_mtime_ns, found.st_size)

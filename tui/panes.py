@@ -22,7 +22,7 @@ from ..widgets.resource_tree import ResourcePage
 from ..widgets.run_nodes import Parts
 from ..widgets.run_tree import RunPage, run_progress, usual_words
 from ..widgets.spans import Span, Spans, span
-from ..widgets.update_tree import UpdatePage, flow_progress
+from ..widgets.update_tree import UpdatePage
 from ..widgets.words import ago, clock, duration
 
 if TYPE_CHECKING:
@@ -330,7 +330,7 @@ class Panes:
                 self.update.set_head(((name or "Update", ""),))
                 return
             sign, role, word = pipeline_look(update.state, glyphs)
-            done, total = flow_progress(update)
+            done, total = update.progress
             aside: list[Span] = [(f"{sign} ", role), span(word, f"{role}+b")]
             if total and not update.validate_only:
                 aside.append((f" {done}/{total} flows", "muted"))

@@ -233,7 +233,8 @@ def fix_lines(fix: Fix, number: int, glyphs: Glyphs) -> list[TextLine]:
             lines += edit_lines(edit, several=len({e.file for e in fix.patch.edits}) > 1)
     if fix.command:
         lines += [
-            TextLine(((" " * LABEL, ""), ("$ ", "faint"), *line), indent=LABEL + 2) for line in paragraphs(fix.command)
+            TextLine(((" " * LABEL, ""), ("$ " if fix.in_a_shell else "  ", "faint"), *line), indent=LABEL + 2)
+            for line in paragraphs(fix.command)
         ]
     return lines
 

@@ -15,7 +15,7 @@ from .outline import Node, OutlinePage
 from .page import NO_TICK, Look, Tick
 from .run_nodes import Extra, FlowItem, Parts, RunItem, RunNodes, TaskItem, latest_and_older, never_ran
 from .spans import Span, Spans, cells, pad, span
-from .update_tree import flow_look, flow_note, flow_progress
+from .update_tree import flow_look, flow_note
 from .words import count, duration, iso_ms, plural
 
 
@@ -205,7 +205,7 @@ def _note(item: TaskItem, role: str, now_ms: int) -> list[Span]:
     if task.condition_outcome:
         parts.append((span(f"is {task.condition_outcome}", "muted"),))
     if item.update is not None:
-        done, total = flow_progress(item.update)
+        done, total = item.update.progress
         parts.append(
             (span(f"update {item.update.update_id[:8]}" + (f" {done}/{total} flows" if total else ""), "muted"),)
         )

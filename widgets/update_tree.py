@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Set
 
-from ..core.pipelines import FLOW_DONE, Expectation, Flow, Update
+from ..core.pipelines import Expectation, Flow, Update
 from .beam import Window, axis, beam, window_of
 from .glyphs import Glyphs, pipeline_look
 from .outline import Node, OutlinePage
@@ -214,11 +214,6 @@ def flow_look(flow: Flow, glyphs: Glyphs, *, ended: bool) -> tuple[str, str, str
     if ended and flow.status in ("QUEUED", "CREATED", ""):
         return glyphs.skipped, "faint", "not run"
     return pipeline_look(flow.status, glyphs)
-
-
-def flow_progress(update: Update) -> tuple[int, int]:
-    """(flows that have done their work, flows)."""
-    return sum(flow.status in FLOW_DONE for flow in update.flows), len(update.flows)
 
 
 def _active(flow: Flow) -> bool:
